@@ -1,0 +1,52 @@
+# sudo make drill    run the main job: a real cluster loses its active node, and the report says what users noticed
+# sudo make test     every check and test there is, cluster tests included
+# make check         lint, types and unit tests; no root, under a minute
+SHELL := /bin/bash
+BUILD := $(or $(KAPPA_BUILD_DIR),build)
+PYTHON := $(BUILD)/venv/bin/python
+LAB := $(PYTHON) -m kappa_lab.cli
+# caches in a folder of the caller's own: what root made does not stand in the way of a run without root, nor the other way
+MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
+SOURCES := resource_agents stonith kappa_bot vagrant tests
+
+.PHONY: help drill test check lint unit lab-up lab-status lab-down lab-build deps clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+	@echo 'also: lab-up, lab-status, lab-down, deps, clean (removes reports and built images too)'
+
+drill: deps
+	@$(LAB) drill run $(or $(DRILL),power-cut)
+
+lab-up: deps
+	@$(LAB) up
+
+lab-status:
+	@[ -x $(PYTHON) ] || { echo 'No lab is up. `sudo make lab-up` starts one.'; exit 0; }; $(LAB) status
+
+lab-down:
+	@[ -x $(PYTHON) ] || { echo 'There is nothing to take down.'; exit 0; }; $(LAB) down
+
+lab-build: deps
+	@$(LAB) build
+
+deps:
+	@vagrant/bootstrap deps
+
+check: lint unit
+
+lint:
+	@vagrant/bootstrap venv
+	@$(PYTHON) -m ruff check --cache-dir $(MINE)/ruff $(SOURCES)
+	@$(PYTHON) -m ruff format --check --cache-dir $(MINE)/ruff $(SOURCES)
+	@$(PYTHON) -m mypy --cache-dir $(MINE)/mypy
+
+unit:
+	@vagrant/bootstrap venv
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root and not cluster' tests
+
+test: deps lint
+	@$(PYTHON) -m pytest -q -p no:cacheprovider tests
+
+clean: lab-down
+	rm -rf $(BUILD)/*

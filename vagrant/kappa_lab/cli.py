@@ -1,0 +1,117 @@
+"""`kappa-lab`: the lab and its drills, for people."""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from kappa_lab import drill as drills
+from kappa_lab import lab, preflight, scenario
+from kappa_lab.errors import LabError
+from kappa_lab.progress import say, warn
+
+FAILED = 1
+CANNOT = 2
+INTERRUPTED = 130
+
+
+@click.group()
+def cli() -> None:
+    """A three-node cluster on this machine, to be broken on purpose."""
+
+
+@cli.command()
+def up() -> None:
+    """Bring the lab up and leave it running."""
+    with lab.sole_user():
+        if standing := lab.marked():
+            if standing == "kappa-lab up" and lab.stands():
+                say("The lab is up already; `sudo make lab-status` shows it.")
+                return
+            say(f"What {standing} left is cleared first.")
+            lab.down(quiet=True)
+        try:
+            lab.up("kappa-lab up")
+        except BaseException:
+            with drills.uninterrupted():
+                lab.down(quiet=True)
+            raise
+        lab.show()
+
+
+@cli.command()
+def down() -> None:
+    """Remove everything of the lab but reports and built images."""
+    with lab.sole_user():
+        lab.down()
+
+
+@cli.command()
+def status() -> None:
+    """Say what stands, and what the cluster says of itself."""
+    preflight.root()
+    lab.show()
+
+
+@cli.command()
+def build() -> None:
+    """Build the images, and nothing more."""
+    with lab.sole_user():
+        try:
+            lab.prepare()
+        finally:
+            if lab.marked() == "an interrupted run":
+                lab.down(quiet=True)
+
+
+@cli.group()
+def drill() -> None:
+    """Break something on purpose, and see what users notice."""
+
+
+@drill.command("list")
+def list_() -> None:
+    """The drills that there are."""
+    for name in scenario.names():
+        say(f"{name:<18} {scenario.load(name).purpose}")
+
+
+@drill.command("run")
+@click.argument("name", default="power-cut")
+@click.option("--seed", default=1, show_default=True, help="What the users do is drawn from it.")
+def run(name: str, seed: int) -> None:
+    """Run the drill NAME in a fresh lab; exit 0 only when every invariant held."""
+    chosen = scenario.load(name)
+    with lab.sole_user():
+        if not drills.run(chosen, seed):
+            sys.exit(FAILED)
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point: whatever goes wrong is one sentence and a non-zero exit."""
+    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGHUP, _interrupted)
+    try:
+        cli(standalone_mode=False)
+    except LabError as error:
+        warn(f"kappa-lab: {error}")
+        sys.exit(CANNOT)
+    except click.ClickException as error:
+        warn(f"kappa-lab: {error.format_message()}")
+        sys.exit(CANNOT)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        warn("kappa-lab: interrupted; what it had started has been taken down.")
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        warn(f"kappa-lab: {error.strerror or error}{': ' + str(error.filename) if error.filename else ''}")
+        sys.exit(CANNOT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The cluster as an operator sees it: crm_mon's word, and the events that its own logs tell with their times."""
+
+import json
+import re
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from kappa_lab.engine import docker
+from kappa_lab.errors import LabError
+from kappa_lab.topology import NODES
+
+
+@dataclass(frozen=True)
+class Status:
+    """One reading of crm_mon on one node."""
+
+    asked: str
+    online: frozenset[str]
+    """Nodes that are members, not pending, not unclean."""
+    quorum: bool
+    running: dict[str, frozenset[str]]
+    """Resource id (a clone's instances under the id of its primitive) → nodes where it is active and not failed."""
+
+    def where(self, resource: str) -> str | None:
+        """The one node on which `resource` is active, or None when it is on none or on several."""
+        nodes = self.running.get(resource, frozenset())
+        return next(iter(nodes)) if len(nodes) == 1 else None
+
+
+def parse(asked: str, xml: str) -> Status:
+    """Read crm_mon's XML (`crm_mon --output-as=xml`, schema 2.x)."""
+    tree = ElementTree.fromstring(xml)
+    online = frozenset(
+        n.get("name", "") for n in tree.iterfind("nodes/node")
+        if n.get("online") == "true" and n.get("pending") == "false" and n.get("unclean") == "false"
+    )  # fmt: skip
+    dc = tree.find("summary/current_dc")
+    running: dict[str, set[str]] = {}
+    for resource in tree.iterfind("resources//resource"):
+        if resource.get("active") == "true" and resource.get("failed") == "false":
+            name = (resource.get("id") or "").partition(":")[0]
+            running.setdefault(name, set()).update(n.get("name", "") for n in resource.iterfind("node"))
+    return Status(
+        asked=asked,
+        online=online,
+        quorum=dc is not None and dc.get("with_quorum") == "true",
+        running={name: frozenset(nodes) for name, nodes in running.items()},
+    )
+
+
+def status() -> Status | None:
+    """What the first node that answers says, or None when none does."""
+    for node in NODES:
+        try:
+            xml = docker(
+                "exec", node.container, "crm_mon", "-1", "--output-as=xml", doing=f"asking {node.name}", timeout=20
+            )
+            return parse(node.name, xml)
+        except (LabError, ElementTree.ParseError):
+            continue
+    return None
+
+
+def wait_for(what: str, holds: Callable[[Status], bool], bound_s: float, every_s: float = 0.5) -> Status:
+    """Ask until `holds`; raise LabError after `bound_s` seconds, with what was seen last."""
+    end = time.monotonic() + bound_s
+    while True:
+        seen = status()
+        if seen is not None and holds(seen):
+            return seen
+        if time.monotonic() > end:
+            raise LabError(f"After {bound_s:.0f} s, still not: {what}.", f"Last seen: {describe(seen)}")
+        time.sleep(every_s)
+
+
+def describe(seen: Status | None) -> str:
+    if seen is None:
+        return "no node answers crm_mon."
+    where = ", ".join(f"{name} on {'+'.join(sorted(nodes)) or 'none'}" for name, nodes in sorted(seen.running.items()))
+    online = ", ".join(sorted(seen.online)) or "none"
+    return f"online: {online}; {'with' if seen.quorum else 'without'} quorum; {where or 'nothing runs'}."
+
+
+# What Pacemaker 2.1 and 3.0 write in their own logs at priority notice.
+EVENTS: Final = (
+    ("member_lost", re.compile(r"pacemaker-controld.*Node (?P<node>\S+) state is now lost")),
+    ("member", re.compile(r"pacemaker-controld.*Node (?P<node>\S+) state is now member")),
+    (
+        "fenced",
+        re.compile(
+            r"pacemaker-controld.*Peer (?P<node>\S+) was (?:not )?terminated "
+            r"\(\w+\) by (?P<executor>\S+) .*?: (?P<result>\w+)"
+        ),
+    ),
+)
+
+
+def events(line: str) -> Iterator[dict[str, str]]:
+    """The events that one line of a Pacemaker log tells."""
+    for kind, pattern in EVENTS:
+        if found := pattern.search(line):
+            yield {"e": kind, **found.groupdict()}
+
+
+class LogFollower:
+    """Follow every node's Pacemaker log and write its events down, stamped when they were read (every 20 ms)."""
+
+    def __init__(self, logs: Path, out: Path) -> None:
+        self._logs = {node.name: logs / node.name / "pacemaker" / "pacemaker.log" for node in NODES}
+        self._out = out
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._file: TextIO | None = None
+        self._thread = threading.Thread(target=self._follow, name="log-follower", daemon=True)
+        self.failed: str = ""
+
+    def __enter__(self) -> "LogFollower":
+        self._file = self._out.open("a")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        if self._file:
+            self._file.close()
+
+    def note(self, **event: object) -> None:
+        """Write an event of the caller's own among them."""
+        with self._lock:
+            if self._file and not self._file.closed:
+                self._file.write(json.dumps({"t": time.time(), **event}) + "\n")
+                self._file.flush()
+
+    def _follow(self) -> None:
+        position = {name: path.stat().st_size if path.exists() else 0 for name, path in self._logs.items()}
+        rest = dict.fromkeys(self._logs, "")
+        try:
+            while not self._stop.wait(0.02):
+                for name, path in self._logs.items():
+                    if not path.exists() or path.stat().st_size <= position[name]:
+                        continue
+                    with path.open("rb") as file:
+                        file.seek(position[name])
+                        new = file.read()
+                    position[name] += len(new)
+                    *lines, rest[name] = (rest[name] + new.decode(errors="replace")).split("\n")
+                    for line in lines:
+                        for event in events(line):
+                            self.note(**event, by=name)
+        except OSError as error:
+            self.failed = f"following the nodes' logs: {error}"

@@ -1,0 +1,252 @@
+"""Bring the lab up and take it down: engine, images, data tier, Telegram, nodes, and the cluster's configuration."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import ProxyHandler, Request, build_opener
+
+from kappa_lab import cluster, engine, images, power, preflight, secrets
+from kappa_lab.engine import docker
+from kappa_lab.errors import LabError
+from kappa_lab.paths import CACHE, DRILLS, LOCK, LOGS, ROOT, RUN, STATE
+from kappa_lab.progress import say, step
+from kappa_lab.run import run
+from kappa_lab.topology import MEMBERS, NODES, TELEGRAM, TELEGRAM_CONTROL_PORT
+
+MARK = STATE / "lab.json"
+COMPOSE = ROOT / "vagrant" / "compose.yaml"
+REPLICA_SET = f"mongodb://{','.join(f'{m}:27017' for m in MEMBERS)}/?replicaSet=kappa0"
+CONTAINERS = len(NODES) + len(MEMBERS) + 2
+NODE_CIB = "/usr/share/kappa-ha/cib.xml"
+
+
+@contextlib.contextmanager
+def sole_user() -> Iterator[None]:
+    """Hold the machine's one lab while something is done to it. Raises LabError when another process holds it."""
+    preflight.root()
+    with LOCK.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            who = lock.read().strip() or "another process"
+            raise LabError(
+                f"The lab is in use by {who}.", "Wait for it to end, or stop it with Ctrl-C where it runs."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{' '.join(Path(a).name for a in sys.argv[:3])} (pid {os.getpid()})")
+        lock.flush()
+        yield
+        lock.truncate(0)
+
+
+def marked() -> str | None:
+    """What brought up the lab that stands (or half stands) here, or None when there is none."""
+    try:
+        return str(json.loads(MARK.read_text())["by"])
+    except FileNotFoundError:
+        return "an interrupted run" if RUN.exists() or STATE.exists() else None
+    except (OSError, ValueError, KeyError):
+        return "an interrupted run"
+
+
+def stands() -> bool:
+    """Is the engine up and every container of the lab running?"""
+    if engine.pid() is None or not engine.answers():
+        return False
+    states = docker("ps", "-a", "--format", "{{.State}}", doing="listing the lab's containers").split()
+    return len(states) == CONTAINERS and set(states) == {"running"}
+
+
+def compose(*args: str, doing: str, tags: dict[str, str], log: Path | None = None) -> str:
+    env = {
+        "DOCKER_HOST": engine.docker_host(),
+        "KAPPA_NODE_IMAGE": tags["node"],
+        "KAPPA_SERVICES_IMAGE": tags["services"],
+        "KAPPA_STATE": str(STATE),
+        "COMPOSE_PROJECT_NAME": "kappa-lab",
+    }
+    return run(["docker-compose", "-f", COMPOSE, *args], doing=doing, env=env, log=log, timeout=300)
+
+
+def prepare() -> dict[str, str]:
+    """Check the machine, start the engine, build what is missing; return the images' tags."""
+    preflight.check()
+    with step("starting a private container engine"):
+        engine.start()
+    return images.ensure()
+
+
+def up(by: str) -> None:
+    """Bring up a fresh lab, from nothing to a bot that serves. Raises LabError; the caller takes down what stands."""
+    STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    MARK.write_text(json.dumps({"by": by, "pid": os.getpid(), "t": time.time()}))
+    tags = prepare()
+    secrets.make(STATE / "secrets")
+    for folder in ("journal", *(f"log/{node.name}" for node in NODES)):
+        (STATE / folder).mkdir(parents=True)
+    with step("starting nodes, data tier and Telegram lab server"):
+        compose("up", "-d", "--no-build", doing="Starting the lab's containers", tags=tags, log=LOGS / "compose-up.log")
+        power.start(sys.executable)
+    with step("three nodes form a cluster, three members a replica set"):
+        _both(_data_tier, _membership)
+    with step("loading the cluster's configuration"):
+        load_configuration()
+    with step("waiting for the routers, the virtual IP, Nginx and the bot"):
+        ready()
+
+
+def _both(*tasks: Callable[[], None]) -> None:
+    """Run tasks side by side; the first failure is raised when all have ended."""
+    failures: list[BaseException] = []
+
+    def guarded(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _data_tier() -> None:
+    members = [argument for member in MEMBERS for argument in ("--member", f"{member}:27017")]
+    docker(
+        "exec", "kappa-lab-mongo1", "python", "-m", "kappa_lab.mongodb.initiate", *members,
+        "--keyfile", "/lab/secrets/mongodb.key",
+        "--admin-user", "kappa_admin", "--admin-password-file", "/lab/secrets/mongodb-admin.password",
+        "--judge-password-file", "/lab/secrets/mongodb-judge.password",
+        doing="Initiating the replica set", timeout=120, log=LOGS / "initiate.log",
+    )  # fmt: skip
+    docker(
+        "exec", NODES[0].container, "kappa-bot", "prepare-database", "--config", "/etc/kappa/bot.toml",
+        "--admin-user", "kappa_admin", "--admin-password-file", "/lab/secrets/mongodb-admin.password",
+        "--uri", REPLICA_SET,
+        doing="Preparing the bot's database", timeout=120, log=LOGS / "prepare-database.log",
+    )  # fmt: skip
+
+
+def _membership() -> None:
+    names = {node.name for node in NODES}
+    cluster.wait_for("three nodes online with quorum", lambda s: s.online == names and s.quorum, 90, 0.3)
+
+
+def load_configuration() -> None:
+    """Load crm_configs/ into the running cluster in one piece, keeping what the cluster itself wrote (its nodes)."""
+    first = NODES[0].container
+    live = ElementTree.fromstring(
+        docker("exec", first, "cibadmin", "--query", doing="Reading the cluster's configuration")
+    )
+    wanted = ElementTree.fromstring(docker("exec", first, "cat", NODE_CIB, doing="Reading the prepared configuration"))
+    configuration, new = live.find("configuration"), wanted.find("configuration")
+    if configuration is None or new is None:
+        raise LabError("The cluster's configuration has no <configuration> section.", "Its nodes' logs may say why.")
+    for section in [s for s in configuration if s.tag != "nodes"]:
+        configuration.remove(section)
+    for section in [s for s in new if s.tag != "nodes"]:
+        configuration.append(section)
+    configuration[:] = sorted(
+        configuration, key=lambda s: SECTIONS.index(s.tag) if s.tag in SECTIONS else len(SECTIONS)
+    )
+    text = ElementTree.tostring(configuration, encoding="unicode")
+    docker(
+        "exec", "-i", first, "cibadmin", "--replace", "--scope", "configuration", "--xml-pipe",
+        doing="Loading the cluster's configuration", stdin=text,
+    )  # fmt: skip
+
+
+SECTIONS = ("crm_config", "nodes", "resources", "constraints", "fencing-topology", "op_defaults", "rsc_defaults")
+
+
+def ready(bound_s: float = 90) -> cluster.Status:
+    """Wait until all that should run does: a router on each node, the group on one node, fencing on some node."""
+    names = frozenset(node.name for node in NODES)
+
+    def holds(seen: cluster.Status) -> bool:
+        group = {seen.where(resource) for resource in ("vip", "web", "bot")}
+        return (
+            seen.online == names
+            and seen.running.get("router") == names
+            and len(group) == 1
+            and None not in group
+            and bool(seen.running.get("fence-kappa"))
+        )
+
+    return cluster.wait_for("routers on three nodes, the group on one, fencing ready", holds, bound_s)
+
+
+def down(quiet: bool = False) -> None:
+    """Remove every container, network, process and file of the lab, whatever their state; keep reports and cache."""
+    stood = RUN.exists() or STATE.exists()
+    with contextlib.nullcontext() if quiet or not stood else step("taking the lab down"):
+        power.stop()
+        if RUN.exists():
+            if engine.pid() is None or not engine.answers():
+                # only an engine can clean up after one that was killed: its folders name its containers
+                with contextlib.suppress(LabError):
+                    engine.start()
+            if engine.answers():
+                engine.remove_containers()
+        engine.stop()
+        shutil.rmtree(STATE, ignore_errors=True)
+    if stood and not quiet:
+        say(f"  kept: reports in {DRILLS}, built images in {CACHE} (`make clean` removes both)")
+
+
+def show() -> None:
+    """Print what stands: containers, and the cluster in its own words."""
+    by = marked()
+    if by is None:
+        say("No lab is up. `sudo make lab-up` starts one, `sudo make drill` runs a drill in one.")
+        return
+    say(f"The lab was brought up by {by}.")
+    if engine.pid() is None or not engine.answers():
+        say("Its engine does not answer: `sudo make lab-down` clears what is left.")
+        return
+    rows = docker("ps", "-a", "--format", "{{.Names}}\t{{.Status}}", doing="listing the lab's containers").strip()
+    for row in sorted(rows.splitlines()):
+        name, _, state = row.partition("\t")
+        say(f"  {name.removeprefix('kappa-lab-'):<10} {state}")
+    for node in NODES:
+        with contextlib.suppress(LabError):
+            say(
+                "\n" + docker("exec", node.container, "crm_mon", "-1", doing=f"asking {node.name}", timeout=20).rstrip()
+            )
+            return
+    say("No node answers crm_mon.")
+
+
+# Traffic to the lab's own addresses never takes a proxy that the machine may have for the world outside.
+_OPENER = build_opener(ProxyHandler({}))
+
+
+def telegram(method: str, path: str, body: object | None = None) -> dict[str, object]:
+    """Ask the Telegram lab server's control API."""
+    url = f"http://{TELEGRAM}:{TELEGRAM_CONTROL_PORT}{path}"
+    data = json.dumps(body).encode() if body is not None else None
+    request = Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
+    try:
+        with _OPENER.open(request, timeout=10) as answer:
+            found = json.loads(answer.read() or b"{}")
+    except (URLError, OSError, ValueError) as error:
+        raise LabError(f"The Telegram lab server does not answer {method} {path}: {error}.") from None
+    return dict(found)
+
+
+def stop_gracefully(container: str, seconds: int = 20) -> None:
+    docker("stop", "-t", str(seconds), container, doing=f"stopping {container}")
