@@ -7,6 +7,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -100,15 +101,29 @@ EVENTS: Final = (
 )
 
 
-def events(line: str) -> Iterator[dict[str, str]]:
-    """The events that one line of a Pacemaker log tells."""
+STAMP: Final = re.compile(r"^(\w{3} \d\d \d\d:\d\d:\d\d\.\d{3}) ")
+
+
+def stamped(line: str, now: float) -> float:
+    """When the line was written (nodes keep UTC, and leave the year out), or `now` when it does not say exactly."""
+    found = STAMP.match(line)
+    if not found:
+        return now
+    today = datetime.fromtimestamp(now, UTC)
+    written = datetime.strptime(f"{today.year} {found[1]}", "%Y %b %d %H:%M:%S.%f").replace(tzinfo=UTC).timestamp()
+    # a line read just after midnight of New Year was written in the old year
+    return written if abs(written - now) < 86400 else now
+
+
+def events(line: str, now: float) -> Iterator[dict[str, str | float]]:
+    """The events that one line of a Pacemaker log, read at `now`, tells."""
     for kind, pattern in EVENTS:
         if found := pattern.search(line):
-            yield {"e": kind, **found.groupdict()}
+            yield {"e": kind, "t": stamped(line, now), **found.groupdict()}
 
 
 class LogFollower:
-    """Follow every node's Pacemaker log and write its events down, stamped when they were read (every 20 ms)."""
+    """Follow every node's Pacemaker log and write its events down as they come."""
 
     def __init__(self, logs: Path, out: Path) -> None:
         self._logs = {node.name: logs / node.name / "pacemaker" / "pacemaker.log" for node in NODES}
@@ -151,7 +166,7 @@ class LogFollower:
                     position[name] += len(new)
                     *lines, rest[name] = (rest[name] + new.decode(errors="replace")).split("\n")
                     for line in lines:
-                        for event in events(line):
+                        for event in events(line, time.time()):
                             self.note(**event, by=name)
         except OSError as error:
             self.failed = f"following the nodes' logs: {error}"

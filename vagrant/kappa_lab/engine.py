@@ -116,6 +116,8 @@ def stop(bound_s: float = 60) -> None:
 
 
 def _alive(number: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(number, os.WNOHANG)  # when this very process started it, nobody else reaps it
     try:
         return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:

