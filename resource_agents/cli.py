@@ -1,0 +1,233 @@
+"""`kappa-agents`: puts the agents and the fence agent where Pacemaker looks for them, and takes them away again."""
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+AGENTS = {"telegram-bot": "telegram_bot", "mongos": "mongos", "nginx": "nginx", "vip": "vip"}
+LIBRARY = Path("usr/lib/kappa-ha")
+AGENT_DIRECTORY = Path("usr/lib/ocf/resource.d/kappa")
+FENCE_AGENT = Path("usr/sbin/fence_kappa")
+MANIFEST = LIBRARY / "MANIFEST"
+OLDEST = (3, 9)
+
+# The library is found from the launcher's own path, so that a tree under --root works where it stands. -I keeps the
+# caller's environment and directory out; -S spares the search for site packages.
+LAUNCHER = """#!{interpreter} -IS
+import sys
+sys.path.insert(0, __file__.rsplit({parent!r}, 1)[0] + {library!r})
+from {module} import {name}
+{name}{call}()
+"""
+
+
+def agent_launcher(interpreter: str, module: str) -> str:
+    return LAUNCHER.format(
+        interpreter=interpreter,
+        parent="/ocf/resource.d/",
+        library="/kappa-ha",
+        module=f"resource_agents.{module}",
+        name="AGENT",
+        call=".main",
+    )
+
+
+def fence_launcher(interpreter: str) -> str:
+    return LAUNCHER.format(
+        interpreter=interpreter,
+        parent="/sbin/",
+        library="/lib/kappa-ha",
+        module="stonith.fence_kappa",
+        name="main",
+        call="",
+    )
+
+
+def library_files(source: Path) -> Iterator[Path]:
+    """The files, relative to `source`, that agents and fence agent run from: no command-line tool, no power broker."""
+    for room, left_out in (("resource_agents", "cli.py"), ("stonith", "power")):
+        for file in sorted((source / room).rglob("*.py")):
+            if file.relative_to(source / room).parts[0] != left_out:
+                yield file.relative_to(source)
+
+
+def install(root: Path, interpreter: str, source: Path) -> list[Path]:
+    """Put everything under `root` and return the paths relative to it, changed or not. Raises click.ClickException."""
+    wanted: dict[Path, tuple[bytes, int]] = {}
+    for file in library_files(source):
+        wanted[LIBRARY / file] = ((source / file).read_bytes(), 0o644)
+    if LIBRARY / "stonith/fence_kappa.py" not in wanted:
+        raise click.ClickException(
+            f"{source}/stonith/fence_kappa.py is missing, so this copy of kappa-ha is incomplete."
+        )
+    for agent, module in AGENTS.items():
+        wanted[AGENT_DIRECTORY / agent] = (agent_launcher(interpreter, module).encode(), 0o755)
+    wanted[FENCE_AGENT] = (fence_launcher(interpreter).encode(), 0o755)
+    before = read_manifest(root)
+    for path, (content, _) in wanted.items():
+        target = root / path
+        if path not in before and os.path.lexists(target) and (not target.is_file() or target.read_bytes() != content):
+            raise click.ClickException(f"{target} exists and is not kappa-ha's; move it away first.")
+    # The manifest comes first: should this be interrupted, the next run still knows what is ours.
+    put(root / MANIFEST, "".join(f"{path}\n" for path in sorted({*wanted, *before})).encode(), 0o644)
+    for path in sorted(before - set(wanted)):
+        (root / path).unlink(missing_ok=True)
+    for path, (content, mode) in wanted.items():
+        put(root / path, content, mode)
+    put(root / MANIFEST, "".join(f"{path}\n" for path in sorted(wanted)).encode(), 0o644)
+    compile_library(root, interpreter)
+    return sorted(wanted)
+
+
+def uninstall(root: Path) -> list[Path]:
+    """Remove what install put, what Python compiled from it, and directories that are empty then."""
+    ours = read_manifest(root)
+    if not ours:
+        return []
+    for path in ours:
+        (root / path).unlink(missing_ok=True)
+    for cache in (root / LIBRARY).rglob("__pycache__"):
+        shutil.rmtree(cache)
+    (root / MANIFEST).unlink(missing_ok=True)
+    directories = {
+        parent for path in {*ours, MANIFEST} for parent in path.parents if parent.parts[:2] == ("usr", "lib")
+    }
+    for directory in sorted(directories, key=lambda path: len(path.parts), reverse=True):
+        # Directories of our own, and the provider's; what others use (usr/lib, ocf) is left alone.
+        if directory.is_relative_to(LIBRARY) or directory == AGENT_DIRECTORY:
+            remove_empty(root / directory)
+    return sorted(ours)
+
+
+def remove_empty(directory: Path) -> None:
+    if directory.is_dir() and not any(directory.iterdir()):
+        directory.rmdir()
+
+
+def read_manifest(root: Path) -> set[Path]:
+    """What is installed under `root`, as the manifest says; a path that leads elsewhere is not believed."""
+    try:
+        lines = (root / MANIFEST).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return set()
+    allowed = (LIBRARY, AGENT_DIRECTORY, FENCE_AGENT)
+    paths = {Path(line) for line in lines if line}
+    for path in paths:
+        if ".." in path.parts or not any(path.is_relative_to(one) for one in allowed):
+            raise click.ClickException(f"{root / MANIFEST} names {path}, which kappa-agents never installs; remove it.")
+    return paths
+
+
+def put(target: Path, content: bytes, mode: int) -> None:
+    """Write the file whole or not at all; one that is right already is left as it is, its time included."""
+    if target.is_file() and not target.is_symlink() and target.read_bytes() == content:
+        if stat.S_IMODE(target.stat().st_mode) != mode:
+            target.chmod(mode)
+        return
+    make_directory(target.parent)
+    half = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        half.write_bytes(content)
+        half.chmod(mode)
+        half.replace(target)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def make_directory(directory: Path) -> None:
+    """Readable by everyone, whatever the umask: Pacemaker reads metadata as another user."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir()
+        directory.chmod(0o755)
+
+
+def compile_library(root: Path, interpreter: str) -> None:
+    """Compile with the interpreter that will run it, the paths inside being those it will have after staging."""
+    command = [interpreter, "-IS", "-m", "compileall", "-q", "-s", str(root), "-p", "/"]
+    command += ["--invalidation-mode", "timestamp", str(root / LIBRARY)]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        said = (ran.stdout + ran.stderr).strip().splitlines()
+        raise click.ClickException(
+            f"{interpreter} cannot compile the agents: {said[-1] if said else 'no reason given'}"
+        )
+
+
+def check_interpreter(interpreter: str) -> None:
+    if not interpreter.startswith("/") or len(interpreter) > 100 or any(c.isspace() for c in interpreter):
+        raise click.ClickException(f"{interpreter!r} cannot stand in a #! line: give an absolute path without spaces.")
+    probe = "import sys; print(*sys.version_info[:2])"
+    try:
+        ran = subprocess.run([interpreter, "-IS", "-c", probe], capture_output=True, text=True, check=True, timeout=60)
+        version = tuple(int(word) for word in ran.stdout.split())
+    except (OSError, subprocess.SubprocessError, ValueError):
+        raise click.ClickException(f"{interpreter} is not a working python; give one with --python.") from None
+    if version < OLDEST:
+        raise click.ClickException(f"{interpreter} is python {version[0]}.{version[1]}; the agents need 3.9 or later.")
+
+
+def in_one_sentence(error: OSError) -> click.ClickException:
+    hint = " Run it as root." if isinstance(error, PermissionError) and os.geteuid() != 0 else ""
+    return click.ClickException(f"{error.filename or 'a file'}: {error.strerror or error}.{hint}")
+
+
+root_option = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("/"),
+    help="Work in this directory as if it were /, to build an image or a package.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Install Kappa's OCF resource agents and fence agent for Pacemaker."""
+
+
+@main.command("install")
+@root_option
+@click.option(
+    "--python",
+    "interpreter",
+    default="/usr/bin/python3",
+    show_default=True,
+    help="The interpreter that runs the agents (3.9 or later; nothing but its standard library is used).",
+)
+def install_command(root: Path, interpreter: str) -> None:
+    """Put the agents where Pacemaker looks, compiled. May be repeated.
+
+    \b
+    /usr/lib/ocf/resource.d/kappa/   the resource agents, as ocf:kappa:NAME
+    /usr/sbin/fence_kappa            the fence agent
+    /usr/lib/kappa-ha/               the library that both run from
+    """
+    check_interpreter(interpreter)
+    try:
+        root = root.resolve()
+        installed = install(root, interpreter, Path(__file__).resolve().parent.parent)
+    except OSError as error:
+        raise in_one_sentence(error) from None
+    for path in installed:
+        if not path.is_relative_to(LIBRARY):
+            click.echo(root / path)
+
+
+@main.command("uninstall")
+@root_option
+def uninstall_command(root: Path) -> None:
+    """Remove exactly what install put. Stop the cluster's use of the agents first."""
+    try:
+        removed = uninstall(root.resolve())
+    except OSError as error:
+        raise in_one_sentence(error) from None
+    click.echo(f"removed {len(removed)} files" if removed else f"nothing of kappa-ha is installed in {root}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The bot's control socket (kappa_bot/PROTOCOL.md): one JSON line asked, one JSON line answered, then it closes."""
+
+import json
+
+from resource_agents.host.sockets import Unanswered, connect, line, send
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from resource_agents.ocf.operation import Deadline
+
+VERSION = 1
+
+
+class Status:
+    """What the bot says of itself. `last_receive_s`: seconds since Telegram last answered a getUpdates with 200, None
+    before the first. `telegram`, `router`: "ok", or one line of what is wrong. `reason`: one line, or ""."""
+
+    __slots__ = ("backlog", "conflicts", "epoch", "last_receive_s", "pid", "reason", "role", "router", "telegram")
+
+    def __init__(self, reply: "dict[str, object]") -> None:
+        self.role = _text(reply, "role")
+        self.pid = _count(reply, "pid")
+        self.epoch = reply.get("epoch")
+        self.last_receive_s = _seconds(reply)
+        self.backlog = _count(reply, "backlog")
+        self.conflicts = _count(reply, "conflicts")
+        self.telegram = _text(reply, "telegram")
+        self.router = _text(reply, "router")
+        self.reason = _text(reply, "reason")
+
+
+def status(path: str, deadline: "Deadline") -> Status:
+    """Raises Unanswered for everything that is not a status."""
+    reply = ask(path, "status", deadline)
+    if reply.get("role") not in ("starting", "standby", "active", "stopping"):
+        raise Unanswered(f"answers with an unknown role {reply.get('role')!r}")
+    return Status(reply)
+
+
+def ask(path: str, do: str, deadline: "Deadline") -> "dict[str, object]":
+    """Send a request and return the reply, its "ok" already checked. Raises Unanswered."""
+    with connect(path, deadline) as link:
+        send(link, json.dumps({"v": VERSION, "do": do}).encode() + b"\n", deadline)
+        data = line(link, deadline)
+    try:
+        reply = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Unanswered("answers with something that is not JSON") from None
+    if not isinstance(reply, dict) or reply.get("v") != VERSION:
+        raise Unanswered("answers in another version of the protocol")
+    if reply.get("ok") is not True:
+        raise Unanswered(f"refuses: {reply.get('error', 'no reason given')}")
+    return reply
+
+
+def _text(reply: "dict[str, object]", key: str) -> str:
+    value = reply.get(key, "")
+    if not isinstance(value, str):
+        raise Unanswered(f"answers with an unusable {key}")
+    return value
+
+
+def _count(reply: "dict[str, object]", key: str) -> int:
+    value = reply.get(key, 0)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Unanswered(f"answers with an unusable {key}")
+    return value
+
+
+def _seconds(reply: "dict[str, object]") -> "float | None":
+    value = reply.get("last_receive_s")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
+        raise Unanswered("answers with an unusable last_receive_s")
+    return float(value)
