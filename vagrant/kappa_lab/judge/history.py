@@ -1,0 +1,298 @@
+"""What a drill leaves behind: the history folder, as the types that the judge and the report read.
+
+One folder, six files, one clock (`t` is epoch seconds everywhere; every container has the host's clock):
+
+- `drill.json`      what was to happen: the drill, its fault, the nodes and their addresses, the environment
+- `telegram.jsonl`  the Telegram lab server's journal: every request and everything that a user sent or received
+- `wire.jsonl`      the watcher on the service network: each period it asks who has the virtual IP
+- `power.jsonl`     the power broker's audit: what was switched, and what was seen before and after
+- `cluster.jsonl`   what each cluster node said of the others; merged from several nodes, so not in order of time
+- `records.json`    what MongoDB held at the end
+
+A line whose `e` is not listed here is read over: witnesses may say more than is asked of them. A line that is listed
+must be whole: a missing or mistyped field is lacking evidence, and lacking evidence fails a drill.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+Key = int | str
+"""A number or a name that only serves to tell one from another: a chat, a user, a request."""
+
+
+@dataclass(frozen=True)
+class Event:
+    t: float
+
+
+@dataclass(frozen=True)
+class Start(Event):
+    """The witness began to watch."""
+
+
+@dataclass(frozen=True)
+class Finish(Event):
+    """The witness ended in good order: nothing after this was missed by accident."""
+
+
+# -- telegram.jsonl
+
+
+@dataclass(frozen=True)
+class Begin(Event):
+    """Telegram read a request."""
+
+    id: Key
+    node: str
+    method: str
+    offset: int | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class End(Event):
+    """Telegram answered a request, or saw that whoever asked is gone."""
+
+    id: Key
+    node: str
+    method: str
+    status: int | None
+    handed: tuple[int, ...] = ()
+    error: str | None = None
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Update(Event):
+    """A user did something."""
+
+    update_id: int
+    chat_id: Key
+    user: Key
+    dialogue: Key | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True)
+class Confirm(Event):
+    """Telegram forgot updates, because a request carried a higher offset."""
+
+    node: str
+    update_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reply(Event):
+    """A user received something."""
+
+    id: Key
+    node: str
+    chat_id: Key
+    method: str
+
+
+@dataclass(frozen=True)
+class Repeat(Event):
+    """A user received what this user already had."""
+
+    node: str
+    user: Key
+
+
+@dataclass(frozen=True)
+class Answered(Event):
+    """The first reply that answers this update for its user."""
+
+    update_id: int
+    node: str
+    id: Key | None = None
+
+
+@dataclass(frozen=True)
+class Dialogue(Event):
+    """A user's walk began or ended. `marker` is the description that only this dialogue registers its place with."""
+
+    user: Key
+    dialogue: Key
+    state: str
+    marker: str | None = None
+    why: str | None = None
+
+
+# -- wire.jsonl
+
+
+@dataclass(frozen=True)
+class Watch(Start):
+    """The watcher asks every `period` seconds."""
+
+    period: float
+
+
+@dataclass(frozen=True)
+class Probe(Event):
+    round: int
+
+
+@dataclass(frozen=True)
+class Holder(Event):
+    """Somebody said in this round that the virtual IP is theirs."""
+
+    round: int
+    mac: str
+
+
+# -- power.jsonl
+
+
+@dataclass(frozen=True)
+class Switched(Event):
+    """The broker was asked at `t`, acted on a plug, and looked at it before and after; `ms` later all that was done."""
+
+    action: str
+    ok: bool
+    ms: float
+    plug: str | None = None
+    client: str | None = None
+    before: str | None = None
+    after: str | None = None
+    reason: str | None = None
+
+    @property
+    def done(self) -> float:
+        """When `after` was seen (epoch seconds)."""
+        return self.t + self.ms / 1000
+
+
+# -- cluster.jsonl
+
+
+@dataclass(frozen=True)
+class MemberLost(Event):
+    node: str
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Member(Event):
+    node: str
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Fenced(Event):
+    node: str
+    result: str
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Online(Event):
+    """A member, nothing pending, its clone of the router started: fit to take over."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class Active(Event):
+    """Where the cluster says that the bot runs, at the drill's beginning and end; None when it says nowhere."""
+
+    node: str | None
+
+
+@dataclass(frozen=True)
+class ResourceStarted(Event):
+    node: str
+    resource: str
+
+
+@dataclass(frozen=True)
+class ResourceStopped(Event):
+    node: str
+    resource: str
+
+
+TELEGRAM_EVENTS: Final[Mapping[str, type[Event]]] = {
+    "start": Start,
+    "begin": Begin,
+    "end": End,
+    "update": Update,
+    "confirm": Confirm,
+    "reply": Reply,
+    "repeat": Repeat,
+    "answered": Answered,
+    "dialogue": Dialogue,
+    "finish": Finish,
+}
+WIRE_EVENTS: Final[Mapping[str, type[Event]]] = {"start": Watch, "probe": Probe, "answer": Holder, "finish": Finish}
+CLUSTER_EVENTS: Final[Mapping[str, type[Event]]] = {
+    "member_lost": MemberLost,
+    "member": Member,
+    "fenced": Fenced,
+    "online": Online,
+    "active": Active,
+    "started": ResourceStarted,
+    "stopped": ResourceStopped,
+}
+
+# -- drill.json
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`t` is taken before the fault is issued, `done` when it is known to have happened."""
+
+    kind: str
+    node: str
+    t: float
+    done: float
+
+
+@dataclass(frozen=True)
+class Node:
+    lan: str
+    mac: str
+
+
+@dataclass(frozen=True)
+class Drill:
+    drill: str
+    started: float
+    finished: float
+    nodes: Mapping[str, Node]
+    vip: str
+    fault: Fault | None = None
+    """None when the drill stopped before it came to its fault."""
+    purpose: str = ""
+    seed: int | None = None
+    traffic: Mapping[str, object] | None = None
+    environment: Mapping[str, object] | None = None
+
+
+# -- records.json
+
+
+@dataclass(frozen=True)
+class Place:
+    """A document of the collection Data: `text` is its description, `updateId` the update that stored it."""
+
+    _id: str
+    text: str
+    updateId: int  # noqa: N815  the document's own field
+
+
+@dataclass(frozen=True)
+class Lease:
+    epoch: int
+    holder: str | None = None
+
+
+@dataclass(frozen=True)
+class Records:
+    """What MongoDB held when the traffic was over."""
+
+    places: tuple[Place, ...]
+    pending_updates: int
+    unsent_replies: int
+    lease: Lease | None = None

@@ -1,0 +1,114 @@
+"""When what happened: the moments of a failover, and how long users waited."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+from kappa_lab.judge.address import first_answer_elsewhere
+from kappa_lab.judge.evidence import Evidence, LackingError, of
+from kappa_lab.judge.fencing import rejoined
+from kappa_lab.judge.history import Answered, Event, Fenced, MemberLost, Reply, Update
+from kappa_lab.judge.verdict import Answers, Timeline
+
+
+def first_answer(evidence: Evidence) -> float | None:
+    """When a user first received something from another node, after the fault (epoch seconds)."""
+    fault = evidence.fault
+    return _earliest(e for e in of(evidence.telegram, Reply) if e.t >= fault.t and e.node != fault.node)
+
+
+def membership_lost(evidence: Evidence) -> float | None:
+    """When a survivor first said that the faulted node is lost (epoch seconds)."""
+    fault = evidence.fault
+    return _earliest(
+        e for e in of(evidence.cluster, MemberLost) if e.t >= fault.t and e.node == fault.node and e.by != fault.node
+    )
+
+
+def fenced(evidence: Evidence) -> float | None:
+    """When the cluster was first told that the faulted node is off (epoch seconds)."""
+    fault = evidence.fault
+    return _earliest(
+        e for e in of(evidence.cluster, Fenced) if e.t >= fault.t and e.node == fault.node and e.result == "OK"
+    )
+
+
+def bot_active(evidence: Evidence) -> float | None:
+    """When Telegram first accepted a poll that another node began after the fault (epoch seconds).
+
+    A poll that waits for updates is accepted when Telegram answers it, so this is the later end of what may be said.
+    """
+    fault = evidence.fault
+    ends = [
+        poll.ended
+        for poll in evidence.polls()
+        if poll.began >= fault.t and poll.node != fault.node and poll.accepted and poll.ended is not None
+    ]
+    return min(ends, default=None)
+
+
+def timeline(evidence: Evidence) -> Timeline:
+    """All moments, as far as the evidence goes: what no witness saw is None."""
+
+    def seconds(moment: Callable[[Evidence], float | None]) -> float | None:
+        try:
+            t = moment(evidence)
+            return None if t is None else round(t - evidence.fault.t, 3)
+        except LackingError:
+            return None
+
+    def vip_up(evidence: Evidence) -> float | None:
+        answer = first_answer_elsewhere(evidence)
+        return answer.t if answer else None
+
+    def back(evidence: Evidence) -> float | None:
+        online = rejoined(evidence)
+        return online.t if online else None
+
+    return Timeline(
+        membership_lost=seconds(membership_lost),
+        fenced=seconds(fenced),
+        vip_up=seconds(vip_up),
+        bot_active=seconds(bot_active),
+        first_answer=seconds(first_answer),
+        rejoined=seconds(back),
+    )
+
+
+def _earliest(events: Iterable[Event]) -> float | None:
+    return min((event.t for event in events), default=None)
+
+
+def waits(evidence: Evidence) -> list[tuple[float, float]]:
+    """(when a user did something, seconds until the answer), for all that was answered, in order of sending."""
+    answered: dict[int, float] = {}
+    for event in of(evidence.telegram, Answered):
+        answered.setdefault(event.update_id, event.t)
+    return sorted(
+        (update.t, max(0.0, answered[update.update_id] - update.t))
+        for update in of(evidence.telegram, Update)
+        if update.update_id in answered
+    )
+
+
+def answers(evidence: Evidence) -> Answers:
+    """How long users waited; raises LackingError without a journal or a fault."""
+    fault, all_waits = evidence.fault, waits(evidence)
+    before = sorted(wait for sent, wait in all_waits if sent + wait < fault.t)
+    received = sorted(sent + wait for sent, wait in all_waits)
+    return Answers(
+        answered=len(all_waits),
+        p50_before_s=_quantile(before, 0.5),
+        p99_before_s=_quantile(before, 0.99),
+        slowest_s=_rounded(max((wait for _, wait in all_waits), default=None)),
+        longest_gap_s=_rounded(max((b - a for a, b in pairwise(received)), default=None)),
+    )
+
+
+def _quantile(ordered: Sequence[float], part: float) -> float | None:
+    """Nearest rank: a value that was really measured, never one between two."""
+    return _rounded(ordered[max(0, math.ceil(part * len(ordered)) - 1)]) if ordered else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
