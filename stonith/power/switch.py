@@ -1,0 +1,137 @@
+"""Switch machines, one switch at a time each, and conclude nothing that was not seen. The same for every driver.
+
+The rules, all of them here:
+- Off is proven by a sight of the machine's own unit, after the request came. Unknown proves nothing; nor does time.
+- What is to be switched off is what ran when the request came. If two ask for the same at once, the first is served,
+  and the second finds its instance proven off and is done: it does not shoot what has been started since.
+- A machine that is on is not started. One whose state is unknown is not started either.
+- Nothing is begun after the deadline of whoever asked.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from stonith.power.driver import Driver, DriverError, Sight, State
+
+POLL_S = 0.02
+"""Between two looks at a machine that was just switched."""
+AGAIN_S = 1.0
+"""A switch that did not take after this is asked for again."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a request, for the reply and the audit alike."""
+
+    ok: bool
+    before: Sight
+    after: Sight
+    reason: str = ""
+    """Why it is not ok; or, if it is, what is worth saying."""
+
+
+NOT_SEEN = Sight(State.UNKNOWN, "not looked at")
+
+
+class Switch:
+    """The switches of one hypervisor's machines, by plug."""
+
+    def __init__(
+        self, driver: Driver, machines: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`machines`: the driver's name of each plug's machine."""
+        self._driver = driver
+        self._machines = dict(machines)
+        self._turn = {plug: threading.Lock() for plug in machines}
+        self._clock = clock
+
+    def machine(self, plug: str) -> str:
+        return self._machines[plug]
+
+    def trouble(self, deadline: float) -> str:
+        """Why the hypervisor cannot be asked now; empty when it can."""
+        try:
+            self._driver.list(deadline)
+        except DriverError as error:
+            return str(error) or "the hypervisor cannot be asked"
+        return ""
+
+    def status(self, plug: str, deadline: float) -> Outcome:
+        sight = self._look(plug, deadline)
+        known = sight.state is not State.UNKNOWN
+        return Outcome(known, sight, sight, "" if known else f"the state of {plug} is unknown: {sight.evidence}")
+
+    def off(self, plug: str, deadline: float) -> Outcome:
+        """Ok only if what ran when this was called is proven to run no more."""
+        first = self._look(plug, deadline)
+        if first.state is State.OFF:
+            return Outcome(True, first, first, "was off already")
+        if not self._take_turn(plug, deadline):
+            return Outcome(
+                False, first, NOT_SEEN, f"{plug} is being switched by another request, which did not end in time"
+            )
+        try:
+            return self._cut(plug, first, deadline)
+        finally:
+            self._turn[plug].release()
+
+    def _cut(self, plug: str, first: Sight, deadline: float) -> Outcome:
+        machine, said, cut_at = self._machines[plug], "nothing was asked of the hypervisor", -AGAIN_S
+        while True:
+            now = self._look(plug, deadline, first.unit)
+            if not first.unit:  # the hypervisor did not answer before: this is the first that is known of what runs
+                first = Sight(first.state, first.evidence, now.unit, now.run)
+            if now.state is State.OFF:
+                return Outcome(True, first, now)
+            if now.state is State.ON and now.run != first.run:
+                return Outcome(True, first, now, f"instance {first.instance} ended; {plug} has been started anew since")
+            if self._clock() >= deadline:
+                return Outcome(False, first, now, f"{plug} is not proven off in time: {now.evidence}; {said}")
+            if first.unit and self._clock() >= cut_at + AGAIN_S:  # without a unit it is not known what would be cut
+                cut_at = self._clock()
+                try:
+                    said = self._driver.off(machine, first.unit, deadline)
+                except DriverError as error:
+                    said = str(error)
+            else:
+                time.sleep(max(0.0, min(POLL_S, deadline - self._clock())))
+
+    def on(self, plug: str, deadline: float) -> Outcome:
+        """Ok only if the machine is seen running."""
+        first = self._look(plug, deadline)
+        if first.state is State.ON:
+            return Outcome(True, first, first, "was on already")
+        if not self._take_turn(plug, deadline):
+            return Outcome(
+                False, first, NOT_SEEN, f"{plug} is being switched by another request, which did not end in time"
+            )
+        try:
+            return self._start(plug, first, deadline)
+        finally:
+            self._turn[plug].release()
+
+    def _start(self, plug: str, first: Sight, deadline: float) -> Outcome:
+        said = ""
+        while True:
+            now = self._look(plug, deadline)
+            if now.state is State.ON:
+                return Outcome(True, first, now)
+            if self._clock() >= deadline:
+                return Outcome(False, first, now, f"{plug} is not seen running in time: {now.evidence} {said}".rstrip())
+            if now.state is State.UNKNOWN:
+                time.sleep(max(0.0, min(POLL_S, deadline - self._clock())))
+            elif said:
+                return Outcome(False, first, now, f"{plug} was started ({said}) and is off again: {now.evidence}")
+            else:
+                try:
+                    said = self._driver.on(self._machines[plug], now.unit, deadline)
+                except DriverError as error:
+                    return Outcome(False, first, now, str(error))
+
+    def _take_turn(self, plug: str, deadline: float) -> bool:
+        return self._turn[plug].acquire(timeout=max(0.0, deadline - self._clock()))
+
+    def _look(self, plug: str, deadline: float, unit: str = "") -> Sight:
+        return self._driver.status(self._machines[plug], deadline, unit)
