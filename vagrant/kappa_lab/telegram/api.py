@@ -15,6 +15,7 @@ from kappa_lab.telegram.faults import DESCRIPTIONS, Fault, Faults
 from kappa_lab.telegram.journal import Journal
 from kappa_lab.telegram.methods import Bot, Call
 from kappa_lab.telegram.parameters import Parameters, read_parameters
+from kappa_lab.telegram.polling import ConflictError
 
 JOURNALED = ("offset", "limit", "timeout", "chat_id")
 
@@ -97,6 +98,7 @@ class BotApi:
             handed=handed,
             error=error,
             gone=gone,
+            **({} if call.decided_at is None else {"decided": round(call.decided_at, 6)}),
         )
 
     async def _answer(
@@ -117,6 +119,8 @@ class BotApi:
             result = await found[1](self.bot, call)
             await self._misbehave(self.faults.meet(call.method, call.node, "after"))
         except ApiError as error:
+            if isinstance(error, ConflictError):
+                call.decided_at = error.decided_at
             headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
             return error.status, error.body(), headers
         return 200, {"ok": True, "result": result}, {}

@@ -39,6 +39,8 @@ class Chat:
 
     user: Json
     messages: dict[int, Json] = field(default_factory=dict)
+    # The keyboard under the input field, which is no part of a message.
+    keyboard: Json | None = None
     # Messages sent with a keyboard that is not inline: Telegram does not let a bot edit those.
     uneditable: set[int] = field(default_factory=set)
     started: bool = False
@@ -136,6 +138,8 @@ class Chats:
             message["reply_markup"] = shown
         elif markup and "inline_keyboard" not in markup:
             chat.uneditable.add(message["message_id"])
+            if "force_reply" not in markup:
+                chat.keyboard = None if markup.get("remove_keyboard") else markup
         chat.messages[message["message_id"]] = message
         self._deliver(delivery, chat, message)
         return message

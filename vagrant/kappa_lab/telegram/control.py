@@ -13,7 +13,7 @@
     GET    /webhook                    where updates are delivered to
     POST   /people/CHAT_ID             one thing a person does: {"text"} | {"latitude", "longitude"} |
                                         {"tap": DATA, "message_id"} | {"block": true}; answers {"update_id"}
-    GET    /people/CHAT_ID             the messages of that chat as they now stand
+    GET    /people/CHAT_ID             the messages of that chat as they now stand, and its keyboard
     GET    /files/FILE_ID              a document that the bot has sent
 
 Anything wrong is answered 400 (409 where the state forbids it) with {"ok": false, "error": one sentence}.
@@ -145,7 +145,7 @@ class Control:
 
     async def _messages(self, request: web.Request) -> web.Response:
         chat = self.bot.chats.add(telegram_user(int(request.match_info["chat_id"]), 0, "en"))
-        return web.json_response({"messages": list(chat.messages.values())})
+        return web.json_response({"messages": list(chat.messages.values()), "keyboard": chat.keyboard})
 
     async def _file(self, request: web.Request) -> web.Response:
         file = self.bot.files.get(request.match_info["file_id"])

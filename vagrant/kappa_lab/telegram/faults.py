@@ -6,6 +6,7 @@ not knowing, which is the case that a bot must survive.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -56,13 +57,26 @@ class Fault:
         known = {"kind", "status", "retry_after", "seconds", "per_s", "count", "when", "methods", "nodes"}
         if unknown := sorted(set(body) - known):
             raise FaultError(f"a fault has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        fault = cls(**{**body, "methods": tuple(body.get("methods", ())), "nodes": tuple(body.get("nodes", ()))})
+        aims = {name: body.get(name, []) for name in ("methods", "nodes")}
+        if not all(isinstance(aim, list) and all(isinstance(each, str) for each in aim) for aim in aims.values()):
+            raise FaultError("methods and nodes are lists of names")
+        fault = cls(**{"kind": "", **body, **{name: tuple(aim) for name, aim in aims.items()}})
         if fault.kind not in KINDS:
             raise FaultError(f"kind {fault.kind!r} is none of {', '.join(KINDS)}")
         if fault.when not in ("before", "after"):
             raise FaultError(f"when {fault.when!r} is neither before nor after")
         if not isinstance(fault.status, int) or not 400 <= fault.status <= 599:
             raise FaultError(f"status {fault.status!r} is not an HTTP error status")
+        if fault.count is not None and (not isinstance(fault.count, int) or fault.count < 1):
+            raise FaultError(f"count {fault.count!r} is not a number of requests")
+        for name in ("seconds", "retry_after", "per_s"):
+            value = getattr(fault, name)
+            if value is not None and (not isinstance(value, (int, float)) or value <= 0):
+                raise FaultError(f"{name} {value!r} is not a positive number")
+        if fault.kind == "slow" and fault.seconds is None:
+            raise FaultError("slow needs seconds")
+        if fault.retry_after is not None:
+            fault.retry_after = math.ceil(fault.retry_after)
         if fault.status == 429 and fault.retry_after is None:
             fault.retry_after = 1
         return fault
@@ -95,6 +109,8 @@ class Faults:
 
     def __init__(self) -> None:
         self._active: list[Fault] = []
+        # Spent, but a request may still hang in one.
+        self._spent: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
         self._active.append(fault)
@@ -102,9 +118,10 @@ class Faults:
     def clear(self) -> int:
         """End every fault; what hangs goes on at once. Returns how many there were."""
         count = len(self._active)
-        for fault in self._active:
+        for fault in (*self._active, *self._spent):
             fault.cleared.set()
         self._active.clear()
+        self._spent.clear()
         return count
 
     def active(self) -> list[Fault]:
@@ -120,5 +137,6 @@ class Faults:
             fault.hits += 1
             if fault.spent():
                 self._active.remove(fault)
+                self._spent.append(fault)
             return fault
         return None

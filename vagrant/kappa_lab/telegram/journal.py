@@ -4,7 +4,8 @@
 
 - `start`, `finish`: the journal was opened, the server ended gracefully. No `finish` means it did not.
 - `begin`, `end`: a Bot API request was read; it was answered (`status`, `handed` update ids, `error`), or its client
-  vanished (`gone`). `id` joins the two.
+  vanished (`gone`). `id` joins the two. A 409 may be answered seconds after the poll was over for Telegram: that was
+  `decided`.
 - `update`: a user did something: `update_id`, `chat_id`, `user`, `dialogue`, `step`.
 - `confirm`: updates were forgotten because a higher offset confirmed them (or a webhook answered 2xx).
 - `reply`: something reached a user. `answered`: it was the first answer to `update_id`. `repeat`: the user had it

@@ -41,7 +41,10 @@ CHAT_ACTIONS = frozenset({
 
 @dataclass
 class Call:
-    """One request to the Bot API. `handed` is filled by getUpdates with the ids that its answer carries."""
+    """One request to the Bot API.
+
+    `handed` is filled by getUpdates with the ids that its answer carries; `decided_at` is when a conflict ended it.
+    """
 
     request_id: int
     node: str
@@ -49,6 +52,7 @@ class Call:
     parameters: Parameters
     on_confirm: Callable[[int, list[int]], None]
     handed: list[int] = field(default_factory=list)
+    decided_at: float | None = None
 
     @property
     def reach(self) -> Reach:

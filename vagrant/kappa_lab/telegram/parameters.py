@@ -5,6 +5,7 @@ themselves in a JSON body.
 """
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,10 +38,12 @@ class Parameters:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
     def integer(self, name: str, default: int = 0) -> int:
-        try:
-            return int(self.text(name))
-        except ValueError:
+        """Leading digits count, as Telegram reads numbers: "10.5" is 10, "ten" is 0. Absent or empty is `default`."""
+        text = self.text(name)
+        if not text:
             return default
+        digits = re.match(r"\s*[+-]?\d+", text)
+        return int(digits[0]) if digits else 0
 
     def has(self, name: str) -> bool:
         return self.values.get(name) is not None

@@ -110,11 +110,12 @@ class Person:
         self.dialogue += 1
         return self._menu() if self.known else Action("start", text="/start")
 
-    def acted(self, action: Action, update_id: int) -> None:
-        """The action was sent as `update_id`."""
+    def acted(self, action: Action, update_id: int | None) -> None:
+        """The action was sent as `update_id` (None: the bot has asked not to get such updates)."""
         self.step, self.update_id, self.sent_at = action.step, update_id, time.monotonic()
         self.answered, self.complained, self.next_action = False, False, None
-        self._recent_updates = [*self._recent_updates[-1:], update_id]
+        if update_id is not None:
+            self._recent_updates = [*self._recent_updates[-1:], update_id]
         self._seen = {mark: update for mark, update in self._seen.items() if update in self._recent_updates}
 
     def receive(self, message: Json, is_new: bool) -> int | None:
@@ -151,9 +152,10 @@ class Person:
             case "terms":
                 return self._tap("register", offered, _REGISTER) or self._menu()
             case "menu":
-                return self._tap("register", offered, _REGISTER)
+                # A bot may offer a choice of what to do, or ask for the place at once.
+                return self._tap("register", offered, _REGISTER) if offered else self._share()
             case "register":
-                return Action("location", location=self._somewhere())
+                return self._share()
             case "location":
                 return self._choose("category", offered)
             case "category":
@@ -174,6 +176,9 @@ class Person:
         return None
 
     def _choose(self, step: str, offered: list[Button]) -> Action | None:
+        """Any of the choices offered; None for a keyboard that asks something else again."""
+        if any(button.matches(pattern) for button in offered for pattern in (_ACCEPT, *_LANGUAGE.values())):
+            return None
         choices = [button for button in offered if not button.matches(_ASIDE)]
         data = tuple(button.data for button in choices)
         if step == "category":
@@ -188,6 +193,8 @@ class Person:
     def _menu(self) -> Action:
         return Action("menu", text=_TODO[self.language])
 
-    def _somewhere(self) -> tuple[float, float]:
-        """Latitude and longitude, around Caracas."""
-        return round(10.4 + self.rng.random() * 0.2, 6), round(-67.0 + self.rng.random() * 0.3, 6)
+    def _share(self) -> Action:
+        """Latitude and longitude of somewhere around Caracas."""
+        return Action(
+            "location", location=(round(10.4 + self.rng.random() * 0.2, 6), round(-67.0 + self.rng.random() * 0.3, 6))
+        )

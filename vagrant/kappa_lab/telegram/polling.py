@@ -38,10 +38,19 @@ WEBHOOK_SET = "Conflict: terminated by setWebhook request"
 
 @dataclass(frozen=True)
 class Conflict:
-    """How a displaced poll ends: after `delay_s` seconds, with 409 and this description."""
+    """How a refused poll ends: decided `at` (time.time()), with 409 and this description, `delay_s` seconds later."""
 
     description: str
+    at: float
     delay_s: float
+
+
+class ConflictError(ApiError):
+    """409. The answer may come seconds after `decided_at` (time.time()), when the poll was over for Telegram."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__(409, conflict.description)
+        self.decided_at = conflict.at
 
 
 @dataclass
@@ -67,7 +76,7 @@ class Polling:
         self.webhook_active = False
 
     async def get_updates(
-        self, offset: int, limit: int, timeout: int, on_confirm: Callable[[int, list[int]], None]
+        self, offset: int, limit: int, timeout: float, on_confirm: Callable[[int, list[int]], None]
     ) -> list[Update]:
         """Answer one getUpdates; `limit` and `timeout` (seconds) are clamped as Telegram clamps them. Raises ApiError
         409.
@@ -80,7 +89,7 @@ class Polling:
         if offset == self._last_offset:
             since = now - self._last_start
             if since < REPEAT_WINDOW_S:
-                timeout = max(timeout, int(REPEAT_WINDOW_S))
+                timeout = max(timeout, REPEAT_WINDOW_S)
             if since < REPEAT_AT_ONCE_S:
                 limit = 1
         self._last_offset, self._last_start = offset, now
@@ -119,6 +128,10 @@ class Polling:
         """Whether a poll keeps the place, be its client alive or not."""
         return self._waiting is not None
 
+    def close(self) -> None:
+        """The server ends: so does the poll that waits."""
+        self._finish()
+
     def _finish(self) -> None:
         poll = self._leave()
         if poll is not None:
@@ -141,10 +154,10 @@ class Polling:
         now = time.monotonic()
         if now >= self._next_conflict_at:
             self._next_conflict_at = now + CONFLICT_PAUSE_S
-            return Conflict(description, 0.0)
-        return Conflict(description, CONFLICT_PAUSE_S)
+            return Conflict(description, time.time(), 0.0)
+        return Conflict(description, time.time(), CONFLICT_PAUSE_S)
 
     @staticmethod
     async def _refuse(conflict: Conflict) -> None:
         await asyncio.sleep(conflict.delay_s)
-        raise ApiError(409, conflict.description)
+        raise ConflictError(conflict)

@@ -1,6 +1,7 @@
 """The server put together: two ports, one bot, one journal."""
 
 import logging
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -90,11 +91,10 @@ class TelegramLab:
         self.bind = settings.bind
         self.control = settings.control
 
-    def submit(self, kind: str, body: Json, lane: str) -> int:
-        """A user did something: hold it for the bot, unless the bot does not want this kind. Returns its update_id."""
+    def submit(self, kind: str, body: Json, lane: str) -> int | None:
+        """A user did something: hold it for the bot. Its update_id; None where the bot does not want this kind."""
         if kind not in self.bot.allowed_updates:
-            # It never becomes an update; the id stays unused by any other.
-            return 0
+            return None
         update = self.queue.push(kind, body, lane)
         self.polling.wake()
         self.webhook.wake()
@@ -112,6 +112,7 @@ class TelegramLab:
     async def __aexit__(self, *error: object) -> None:
         await self.traffic.close()
         self.faults.clear()
+        self.polling.close()
         await self.webhook.close()
         for runner in self._runners:
             await runner.cleanup()
@@ -129,7 +130,7 @@ class TelegramLab:
         try:
             await site.start()
         except OSError as error:
-            raise AddressError(f"cannot listen on {at}: {error.strerror or error}") from None
+            raise AddressError(f"cannot listen on {at}: {os.strerror(error.errno) if error.errno else error}") from None
         port = runner.addresses[0][1]
         logging.getLogger(__name__).info("listening on %s:%s", at.host, port)
         return Address(at.host, int(port))

@@ -74,9 +74,9 @@ class Counts:
 
 
 class Traffic:
-    """`submit(kind, body, lane)` puts an update into the bot's queue and returns its id."""
+    """`submit(kind, body, lane)` puts an update into the bot's queue; its id, or None."""
 
-    def __init__(self, chats: Chats, journal: Journal, submit: Callable[[str, Json, str], int]) -> None:
+    def __init__(self, chats: Chats, journal: Journal, submit: Callable[[str, Json, str], int | None]) -> None:
         self._chats = chats
         self._journal = journal
         self._submit = submit
@@ -184,7 +184,7 @@ class Traffic:
         person.acted(action, update_id)
         self._counts.updates_sent += 1
 
-    def _journal_update(self, person: Person, step: str, update_id: int) -> None:
+    def _journal_update(self, person: Person, step: str, update_id: int | None) -> None:
         self._journal.write(
             "update",
             update_id=update_id,
@@ -194,7 +194,7 @@ class Traffic:
             step=step,
         )
 
-    def _send(self, chat: Chat, action: Action, journal: Callable[[int], None]) -> int:
+    def _send(self, chat: Chat, action: Action, journal: Callable[[int | None], None]) -> int | None:
         if action.data is not None and action.message_id is not None:
             body = self._chats.user_tap(chat, action.message_id, action.data)
             update_id = self._submit("callback_query", body, f"user {chat.chat_id}")
@@ -207,7 +207,7 @@ class Traffic:
         journal(update_id)
         return update_id
 
-    def by_hand(self, chat_id: int, language: str, action: Action) -> int:
+    def by_hand(self, chat_id: int, language: str, action: Action) -> int | None:
         """Let a person who is nobody's traffic do one thing now. Returns the update's id."""
         chat = self._chats.add(telegram_user(chat_id, chat_id, language))
         update_id = self._send(
@@ -217,7 +217,8 @@ class Traffic:
                 "update", update_id=update_id, chat_id=chat_id, user=chat_id, dialogue=0, step=action.step
             ),
         )
-        self._by_hand[chat_id] = update_id
+        if update_id is not None:
+            self._by_hand[chat_id] = update_id
         return update_id
 
     # -- hearing --

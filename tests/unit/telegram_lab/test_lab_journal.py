@@ -1,0 +1,54 @@
+"""The journal: whole lines at once, and never the token."""
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from kappa_lab.telegram.journal import Journal
+from tests.unit.telegram_lab.labserver import TOKEN, Server
+
+
+def test_every_line_is_there_when_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path, TOKEN)
+    journal.write("update", update_id=5)
+    start, update = (json.loads(line) for line in path.read_text().splitlines())
+    assert start["e"] == "start" and update["update_id"] == 5 and update["t"] >= start["t"] > 1_600_000_000
+    journal.close()
+    journal.close()
+    assert [json.loads(line)["e"] for line in path.read_text().splitlines()] == ["start", "update", "finish"]
+
+
+@pytest.mark.parametrize("leak", [TOKEN, quote(TOKEN, safe=""), TOKEN.partition(":")[2]])
+def test_the_token_is_never_written(tmp_path: Path, leak: str) -> None:
+    journal = Journal(tmp_path / "journal.jsonl", TOKEN)
+    journal.write("end", error=f"cannot reach http://x/bot{leak}/getMe")
+    journal.close()
+    assert TOKEN.partition(":")[2] not in (tmp_path / "journal.jsonl").read_text()
+
+
+async def test_no_request_brings_the_token_or_a_text_into_the_journal(server: Server) -> None:
+    await server.say(1, "a private word")
+    await server.call("sendMessage", chat_id=1, text="another private word")
+    await server.call(TOKEN)
+    await server.call("setWebhook", url=f"http://127.0.0.1:1/{TOKEN}")
+    async with server.http.get(f"{server.base_url}{quote(TOKEN, safe='')}/getMe") as answer:
+        assert answer.status == 200
+    text = server.journal.read_text()
+    assert TOKEN.partition(":")[2] not in text and "private word" not in text
+
+
+async def test_every_request_begins_and_ends(server: Server) -> None:
+    await server.say(1, "hello")
+    await server.call("getUpdates", offset=5, limit=7, timeout=1)
+    await server.call("sendMessage", chat_id=99, text="x")
+    await server.call("nonsense")
+    begins, ends = server.events("begin"), server.events("end")
+    assert [event["id"] for event in begins] == [event["id"] for event in ends]
+    assert (begins[0]["offset"], begins[0]["limit"], begins[0]["timeout"], begins[0]["node"]) == (5, 7, 1, "node1")
+    assert len(ends[0]["handed"]) == 1 and ends[0]["status"] == 200 and ends[0]["error"] is None
+    assert begins[1]["chat_id"] == 99
+    assert (ends[1]["status"], ends[1]["error"]) == (400, "Bad Request: chat not found")
+    assert (ends[2]["method"], ends[2]["status"]) == ("unknown", 404)
