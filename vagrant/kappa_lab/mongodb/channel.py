@@ -4,6 +4,7 @@ Streams would do the same with three more layers on a path that every request ta
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 
@@ -136,5 +137,6 @@ async def connect(host: str, port: int, timeout: float) -> Channel:
     except TimeoutError:
         raise LostError(f"no connection to {host}:{port} within {timeout:.1f} s") from None
     except OSError as error:
-        raise LostError(f"no connection to {host}:{port}: {error.strerror or error}") from None
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise LostError(f"no connection to {host}:{port}: {why}") from None
     return channel
