@@ -1,0 +1,3 @@
+from kappa_bot.cli import main
+
+main()

@@ -1,0 +1,198 @@
+"""The configuration: one TOML file, and secrets in files of their own.
+
+Every complaint is one sentence that names the file and the key: `FatalError` with Exit.CONFIG.
+"""
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kappa_bot import logs
+from kappa_bot.exits import Exit, FatalError
+
+TOKEN = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{8,}")
+
+
+@dataclass(frozen=True)
+class Telegram:
+    token_file: str
+    base_url: str
+    """python-telegram-bot's: what stands before the token in every URL."""
+    poll_timeout_s: int
+
+
+@dataclass(frozen=True)
+class MongoDB:
+    uri: str
+    database: str
+    user: str
+    password_file: str
+    auth_database: str
+
+
+@dataclass(frozen=True)
+class Config:
+    file: str
+    telegram: Telegram
+    mongodb: MongoDB
+    socket: str
+    id_key_file: str
+    lease_ttl_s: float
+
+    def token(self) -> str:
+        token = read_secret(self.telegram.token_file, f"{self.file}: telegram.token_file")
+        if TOKEN.fullmatch(token) is None:
+            raise wrong(f"{self.telegram.token_file} does not hold a bot token as BotFather gives it (digits:letters)")
+        return token
+
+    def password(self) -> str:
+        return read_secret(self.mongodb.password_file, f"{self.file}: mongodb.password_file")
+
+    def id_key(self) -> bytes:
+        key = read_secret(self.id_key_file, f"{self.file}: bot.id_key_file")
+        if len(key) < 32:
+            raise wrong(f"{self.id_key_file} holds fewer than 32 characters: make one with `openssl rand -hex 32`")
+        return key.encode()
+
+
+def wrong(sentence: str) -> FatalError:
+    return FatalError(Exit.CONFIG, sentence)
+
+
+def read_secret(path: str, named_by: str) -> str:
+    """The content of a secret file, stripped. It must be regular, of root or this user, and closed to all others."""
+    try:
+        # Not blocking, so that a FIFO left in its place cannot hold up a start.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise wrong(f"{named_by}: cannot read {path}: {error.strerror}") from None
+    with os.fdopen(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise wrong(f"{named_by}: {path} is not a regular file")
+        if found.st_uid not in (0, os.geteuid()):
+            raise wrong(f"{named_by}: {path} belongs to uid {found.st_uid}: it must be root's or the bot's own")
+        if found.st_mode & 0o077:
+            raise wrong(
+                f"{named_by}: {path} is open to group or others (mode {found.st_mode & 0o777:04o}): chmod 600 it"
+            )
+        try:
+            secret = file.read(65536).decode().strip()
+        except UnicodeDecodeError:
+            raise wrong(f"{named_by}: {path} is not text") from None
+    if not secret:
+        raise wrong(f"{named_by}: {path} is empty")
+    logs.hide([secret])
+    return secret
+
+
+def load(file: str) -> Config:
+    """Read and judge the configuration; the secret files are only read when asked for."""
+    try:
+        document = tomllib.loads(Path(file).read_text())
+    except OSError as error:
+        raise wrong(f"cannot read the configuration {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise wrong(f"{file} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise wrong(f"{file} is not TOML: {error}") from None
+    top = _Table(file, "", document)
+    telegram = top.table("telegram")
+    mongodb = top.table("mongodb")
+    bot = top.table("bot")
+    lease = top.table("lease")
+    config = Config(
+        file=file,
+        telegram=Telegram(
+            token_file=telegram.path("token_file", "/etc/kappa/telegram.token"),
+            base_url=telegram.text("base_url", "https://api.telegram.org/bot", _base_url),
+            poll_timeout_s=int(telegram.number("poll_timeout_s", 10, 1, 50, whole=True)),
+        ),
+        mongodb=MongoDB(
+            uri=mongodb.text("uri", "mongodb://127.0.0.1:27017/", _mongodb_uri),
+            database=mongodb.text("database", "kappa", _database),
+            user=mongodb.text("user", "kappa_bot"),
+            password_file=mongodb.path("password_file", "/etc/kappa/mongodb.password"),
+            auth_database=mongodb.text("auth_database", "kappa", _database),
+        ),
+        socket=bot.path("socket", "/run/kappa/telegram-bot.sock"),
+        id_key_file=bot.path("id_key_file", "/etc/kappa/id.key"),
+        lease_ttl_s=lease.number("ttl_s", 3.0, 1.0, 60.0),
+    )
+    for table in (telegram, mongodb, bot, lease, top):
+        table.nothing_left()
+    return config
+
+
+def _base_url(value: str) -> str | None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must be an http or https URL"
+    return None if parts.username is None else "must hold no user or password"
+
+
+def _mongodb_uri(value: str) -> str | None:
+    if not value.startswith(("mongodb://", "mongodb+srv://")):
+        return "must begin with mongodb://"
+    if "@" in value.split("://", 1)[1].split("/", 1)[0]:
+        return "must hold no user or password: name them in mongodb.user and mongodb.password_file"
+    return None
+
+
+def _database(value: str) -> str | None:
+    return None if re.fullmatch(r"[A-Za-z0-9_-]{1,38}", value) else "must be letters, digits, _ and -, at most 38"
+
+
+class _Table:
+    """One table of the file; remembers what was asked for, so that what is left over can be named."""
+
+    def __init__(self, file: str, name: str, content: dict[str, Any]) -> None:
+        self._file = file
+        self._name = name
+        self._content = content
+        self._known: list[str] = []
+
+    def _key(self, key: str) -> str:
+        return f"{self._file}: {self._name}.{key}" if self._name else f"{self._file}: {key}"
+
+    def table(self, key: str) -> "_Table":
+        self._known.append(key)
+        content = self._content.get(key, {})
+        if not isinstance(content, dict):
+            raise wrong(f"{self._key(key)} must be a table, [{key}]")
+        return _Table(self._file, key, content)
+
+    def text(self, key: str, default: str, judge: Callable[[str], str | None] = lambda value: None) -> str:
+        self._known.append(key)
+        value = self._content.get(key, default)
+        if not isinstance(value, str) or not value:
+            raise wrong(f"{self._key(key)} must be a text")
+        complaint = judge(value)
+        if complaint is not None:
+            raise wrong(f"{self._key(key)} {complaint}")
+        return value
+
+    def path(self, key: str, default: str) -> str:
+        return self.text(key, default, lambda value: None if value.startswith("/") else "must be an absolute path")
+
+    def number(self, key: str, default: float, least: float, most: float, whole: bool = False) -> float:
+        self._known.append(key)
+        value = self._content.get(key, default)
+        fits = isinstance(value, int) or (isinstance(value, float) and not whole)
+        if isinstance(value, bool) or not fits or not least <= value <= most:
+            kind = "a whole number" if whole else "a number"
+            raise wrong(f"{self._key(key)} must be {kind} of seconds from {least:g} to {most:g}")
+        return float(value)
+
+    def nothing_left(self) -> None:
+        for key in self._content:
+            if key not in self._known:
+                raise wrong(
+                    f"{self._key(key)} is not a key of this configuration: known here are {', '.join(self._known)}"
+                )

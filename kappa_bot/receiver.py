@@ -1,0 +1,195 @@
+"""Receiving: an update is acknowledged to Telegram only after it is durable.
+
+getUpdates with a higher offset is what acknowledges. So the batch of one poll is committed with majority write concern
+before the next poll is sent with the offset after it; python-telegram-bot's own Updater does it the other way round.
+Storing the same update again changes nothing.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pymongo
+from pymongo import UpdateOne
+from pymongo.errors import PyMongoError
+from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
+
+from kappa_bot.clock import boottime
+from kappa_bot.database import OPERATION_LIMIT_S, UPDATES, Database, one_line
+from kappa_bot.exits import Exit, FatalError
+from kappa_bot.lease import LapsedError, Lease
+from kappa_bot.logs import log
+from kappa_bot.telegram_api import TelegramApi
+from kappa_bot.writer import Work, Writer
+
+FORGET_OFFSET_S = 24 * 3600.0
+"""After a week without updates Telegram goes on with a random, perhaps lower, update_id: an offset this old is dropped.
+Everything that was to be confirmed has long been."""
+
+TAKEOVER_S = 5.0
+"""For how long a Conflict is put down to the predecessor's last poll, which is dying."""
+
+TOKEN_REFUSALS = 3
+"""So many refusals in a row before anything was received: the token is wrong. Later on it is Telegram's bad day."""
+
+
+class Receiver:
+    """Polls while the lease is held."""
+
+    def __init__(
+        self, api: TelegramApi, database: Database, lease: Lease, writer: Writer, poll_timeout: int, token_file: str
+    ) -> None:
+        self.telegram = "ok"
+        self.conflicts = 0
+        self.last_receive: float | None = None
+        """By CLOCK_BOOTTIME: when Telegram last answered a getUpdates with 200."""
+        self.on_received: Callable[[int], None] = lambda count: None
+        """Told of every answered poll, once the updates it brought (so many) are stored."""
+        self._api = api
+        self._database = database
+        self._lease = lease
+        self._writer = writer
+        self._poll_timeout = poll_timeout
+        self._token_file = token_file
+        self._offset: int | None = None
+        self._offset_set = 0.0
+        self._confirmed = True
+        self._failures = 0
+        self._began = boottime()
+
+    async def run(self) -> None:
+        """Poll until cancelled. FatalError if Telegram does not know the token."""
+        await self._lease.held()
+        self._began = boottime()
+        self._offset = await self._stored_offset()
+        self._offset_set = boottime()
+        while True:
+            try:
+                updates = await self._poll()
+            except LapsedError:
+                await self._lease.held()
+                continue
+            except TelegramError as error:
+                await asyncio.sleep(await self._trouble(error))
+                continue
+            self._answered()
+            if updates:
+                await self._store(updates)
+            self.on_received(len(updates))
+
+    async def _poll(self) -> list[dict[str, Any]]:
+        if boottime() - self._offset_set > FORGET_OFFSET_S and self._confirmed:
+            self._offset = None
+        offset = self._offset
+        # The first one is quick: an answer at once is what shows that this bot is served.
+        timeout = 0 if self.last_receive is None or self._failures else self._poll_timeout
+        updates = await self._lease.during(self._api.poll(offset, timeout))
+        if offset == self._offset:
+            self._confirmed = True
+        return updates
+
+    def _answered(self) -> None:
+        if self.telegram != "ok":
+            log.info("Telegram answers again")
+        self.telegram = "ok"
+        self.conflicts = self._failures = 0
+        self.last_receive = boottime()
+
+    async def _store(self, updates: list[dict[str, Any]]) -> None:
+        now = datetime.now(UTC)
+        epoch = self._lease.epoch
+        ops = [
+            (
+                UPDATES,
+                UpdateOne(
+                    {"_id": update["update_id"]},
+                    {
+                        "$setOnInsert": {
+                            "update": json.dumps(update, ensure_ascii=False),
+                            "pending": True,
+                            "receivedAt": now,
+                            "epoch": epoch,
+                        }
+                    },
+                    upsert=True,
+                ),
+            )
+            for update in updates
+        ]
+        await self._writer.commit(Work(ops))
+        self._offset = max(update["update_id"] for update in updates) + 1
+        self._offset_set = boottime()
+        self._confirmed = False
+
+    async def confirm(self) -> None:
+        """Acknowledge what has been stored, without waiting for more. For the end of a tenure."""
+        if self._confirmed or self._offset is None:
+            return
+        try:
+            # What it may hand out is not acknowledged by this, and comes again to the next bot.
+            await self._lease.during(self._api.poll(self._offset, 0, limit=1))
+            self._confirmed = True
+        except (TelegramError, LapsedError):
+            pass  # the next bot receives them again, and finds them stored
+
+    async def _stored_offset(self) -> int | None:
+        """The offset after the last update stored. None if that was long ago: see FORGET_OFFSET_S."""
+        since = datetime.now(UTC) - timedelta(seconds=FORGET_OFFSET_S)
+        while True:
+            try:
+                with pymongo.timeout(OPERATION_LIMIT_S):
+                    last = await self._database[UPDATES].find_one(
+                        {"receivedAt": {"$gte": since}}, projection=["_id"], sort=[("_id", -1)]
+                    )
+                return None if last is None else int(last["_id"]) + 1
+            except PyMongoError as error:
+                log.warning("the last offset cannot be read yet: %s", one_line(error))
+                await asyncio.sleep(0.2)
+
+    async def _trouble(self, error: TelegramError) -> float:
+        """Note a failed poll; returns the seconds to wait before the next."""
+        if not self._lease.valid:
+            return 0.0
+        self._failures += 1
+        seen = one_line(error)
+        pause = min(0.1 * float(1 << min(self._failures, 10)), 5.0)
+        if isinstance(error, Conflict):
+            self.conflicts += 1
+            pause = await self._conflict(seen)
+        elif isinstance(error, RetryAfter):
+            pause = retry_after(error)
+            seen = f"429 Too Many Requests: asked to wait {pause:g} s"
+        elif isinstance(error, InvalidToken):
+            seen = "401 Unauthorized: Telegram does not know the token"
+            if self.last_receive is None and self._failures >= TOKEN_REFUSALS:
+                raise FatalError(
+                    Exit.TOKEN_REFUSED,
+                    f"Telegram does not know the bot token in {self._token_file}: ask BotFather for the right one",
+                )
+        if self.telegram == "ok" or self.telegram.split(" ")[0] != seen.split(" ")[0]:
+            log.warning("getUpdates failed: %s", seen)
+        self.telegram = seen
+        return pause
+
+    async def _conflict(self, seen: str) -> float:
+        """Who else polls? The predecessor, for a moment; a webhook that was left set; or somebody with our token."""
+        if "webhook" in seen and self.conflicts == 1:
+            # Updates that wait for the webhook are kept.
+            try:
+                await self._lease.during(self._api.bot.delete_webhook(drop_pending_updates=False))
+                log.warning("a webhook was set for this bot: deleted, this bot polls")
+            except (TelegramError, LapsedError) as error:
+                log.warning("a webhook is set for this bot and cannot be deleted: %s", one_line(error))
+            return 0.0
+        if boottime() - self._began < TAKEOVER_S:
+            return 0.1
+        # Each poll of ours would end the other's, and the other's ours: leave it room, and report it.
+        return min(0.5 * float(1 << min(self.conflicts, 6)), 15.0)
+
+
+def retry_after(error: RetryAfter) -> float:
+    """Telegram's `retry_after` in seconds, in whichever form the library gives it."""
+    value = error.retry_after
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)

@@ -1,0 +1,292 @@
+"""A small lab for the bot's tests: a database prepared by the bot's own command, the Telegram lab server, bots.
+
+Everything runs as processes of its own, as an operator would run it, and is driven through command, socket and HTTP.
+"""
+
+import http.client
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pymongo.database import Database
+
+from kappa_bot import control
+from tests.mongod import ADMIN_USER, ReplicaSet
+
+ROOT = Path(__file__).resolve().parents[3]
+Json = dict[str, Any]
+
+
+def until(condition: Callable[[], Any], what: str, within: float = 20.0, every: float = 0.01) -> Any:
+    """Wait for a condition to become true, and return it."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(every)
+    raise AssertionError(f"not within {within:g} s: {what}")
+
+
+@dataclass
+class Bot:
+    """One bot process."""
+
+    name: str
+    socket: str
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+    def status(self) -> Json:
+        return control.ask(self.socket, "status")
+
+    def role(self) -> str:
+        """ "gone" when it does not answer."""
+        try:
+            return str(self.status()["role"])
+        except (OSError, ValueError):
+            return "gone"
+
+    def order(self, do: str, wait_s: float = 0.0) -> Json:
+        return control.ask(self.socket, do, wait_s=wait_s)
+
+    def until_role(self, role: str, within: float = 15.0) -> None:
+        until(lambda: self.role() == role, f"{self.name} is {role}; it is {self.role()}:\n{self.said()}", within)
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, within: float = 10.0) -> int:
+        return self.process.wait(within)
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+
+@dataclass
+class BotLab:
+    """The database, the Telegram lab server, and whatever bots a test starts."""
+
+    directory: Path
+    mongo: ReplicaSet
+    database: str
+    token: str
+    base_url: str = ""
+    control_url: str = ""
+    lease_ttl: float = 2.0
+    poll_timeout: int = 5
+    root: Path = ROOT
+    bots: list[Bot] = field(default_factory=list)
+    _telegram: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def journal_file(self) -> Path:
+        return self.directory / "journal.jsonl"
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "kappa_bot", *words]
+
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": f"{self.root}:{self.root / 'vagrant'}"}
+
+    def secret(self, name: str, content: str) -> Path:
+        file = self.directory / name
+        file.touch(0o600)
+        file.write_text(content)
+        return file
+
+    def config(self, name: str, **changed: str) -> Path:
+        """The configuration of a bot of that name. `changed`: keys whose lines stand differently."""
+        lines = {
+            "token_file": str(self.directory / "token"),
+            "base_url": self.base_url,
+            "poll_timeout_s": self.poll_timeout,
+            "uri": self.mongo.uri,
+            "database": self.database,
+            "password_file": str(self.directory / "password"),
+            "auth_database": self.database,
+            "socket": str(self.directory / f"{name}.sock"),
+            "id_key_file": str(self.directory / "id.key"),
+            "ttl_s": self.lease_ttl,
+            **changed,
+        }
+        tables = {
+            "telegram": ("token_file", "base_url", "poll_timeout_s"),
+            "mongodb": ("uri", "database", "password_file", "auth_database"),
+            "bot": ("socket", "id_key_file"),
+            "lease": ("ttl_s",),
+        }
+        text = "".join(
+            f"[{table}]\n" + "".join(f"{key} = {json.dumps(lines[key])}\n" for key in keys)
+            for table, keys in tables.items()
+        )
+        file = self.directory / f"{name}.toml"
+        file.write_text(text)
+        return file
+
+    def set_up(self) -> None:
+        self.secret("token", self.token)
+        self.secret("password", secrets.token_hex(8))
+        self.secret("id.key", secrets.token_hex(32))
+        self.secret("admin", self.mongo.password)
+        self.start_telegram()
+        ran = self.prepare()
+        assert ran.returncode == 0, ran.stderr
+
+    def prepare(self) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self.command(
+                *("prepare-database", "--config", str(self.config("prepare")), "--admin-user", ADMIN_USER),
+                *("--admin-password-file", str(self.directory / "admin")),
+            ),
+            env=self.env(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def start_telegram(self) -> None:
+        names = [f"--name=127.0.0.{n}=node{n}" for n in range(1, 5)]
+        self._telegram = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "kappa_lab.telegram", "--bind", "127.0.0.1:0", "--control", "127.0.0.1:0"),
+                *("--token-file", str(self.directory / "token"), "--journal", str(self.journal_file), *names),
+            ],
+            env=self.env(),
+            stdout=subprocess.PIPE,
+        )
+        assert self._telegram.stdout is not None
+        # "telegram lab: bot api on HOST:PORT, control on HOST:PORT"
+        words = self._telegram.stdout.readline().decode().replace(",", "").split()
+        self.base_url, self.control_url = f"http://{words[5]}/bot", f"http://{words[8]}"
+
+    def start_bot(self, name: str = "bot", standby: bool = False, **changed: str) -> Bot:
+        log = self.directory / f"{name}.log"
+        words = self.command("run", "--config", str(self.config(name, **changed)), *(["--standby"] if standby else []))
+        process = subprocess.Popen(words, env=self.env(), stdin=subprocess.DEVNULL, stderr=log.open("ab"))
+        bot = Bot(name, str(self.directory / f"{name}.sock"), log, process)
+        self.bots.append(bot)
+        return bot
+
+    def active_bot(self, name: str = "bot", **changed: str) -> Bot:
+        bot = self.start_bot(name, **changed)
+        bot.until_role("active")
+        return bot
+
+    # The Telegram lab server
+
+    def lab(self, method: str, path: str, body: Json | None = None) -> Json:
+        request = urllib.request.Request(
+            self.control_url + path, method=method, data=json.dumps(body).encode() if body is not None else None
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found: Json = json.loads(answer.read())
+            return found
+
+    def telegram(self, method: str, **body: Any) -> tuple[int, Json]:
+        """One call of the Bot API, with the bot's token, by somebody else."""
+        host = self.base_url.split("/")[2]
+        connection = http.client.HTTPConnection(host, timeout=30)
+        with suppress(OSError):
+            connection.request(
+                "POST", f"/bot{self.token}/{method}", json.dumps(body), {"Content-Type": "application/json"}
+            )
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        return 0, {}
+
+    def fault(self, **fault: Any) -> None:
+        self.lab("POST", "/fault", fault)
+
+    def journal(self, event: str = "") -> list[Json]:
+        lines = [json.loads(line) for line in self.journal_file.read_text().splitlines() if line.endswith("}")]
+        return [line for line in lines if not event or line["e"] == event]
+
+    def do(self, chat: int, **what: Any) -> int:
+        """One thing that a user does; returns the update_id."""
+        return int(self.lab("POST", f"/people/{chat}", what)["update_id"])
+
+    def chat(self, chat: int) -> list[Json]:
+        """The bot's messages in that chat as they now stand."""
+        found = self.lab("GET", f"/people/{chat}")["messages"]
+        return [message for message in found if message["from"]["is_bot"]]
+
+    def answered(self, chat: int, **what: Any) -> Json:
+        """A user does something; the first message that is new or changed after it."""
+        before = {message["message_id"]: message for message in self.chat(chat)}
+        self.do(chat, **what)
+
+        def new() -> list[Json]:
+            return [message for message in self.chat(chat) if before.get(message["message_id"]) != message]
+
+        found: Json = until(new, f"an answer to {what}")[-1]
+        return found
+
+    def tap(self, chat: int, message: Json, label: str, **more: Any) -> Json:
+        """A user taps the button of that label; the answer."""
+        return self.answered(chat, tap=data_of(message, label), message_id=message["message_id"], **more)
+
+    def traffic_done(self, within: float = 60.0) -> Json:
+        """Stop the traffic, wait for its open dialogues, and return how it went."""
+        self.lab("POST", "/traffic/stop", {"timeout_s": within})
+        until(lambda: not self.lab("GET", "/traffic")["running"], "the traffic ends", within + 5)
+        return self.lab("GET", "/traffic")
+
+    # MongoDB
+
+    @contextmanager
+    def db(self) -> "Iterator[Database[Json]]":
+        """The database, as the administrator."""
+        with self.mongo.client(tz_aware=True) as client:
+            yield client[self.database]
+
+    def close(self) -> None:
+        for bot in self.bots:
+            if bot.process.poll() is None:
+                bot.signal(signal.SIGCONT)
+                bot.process.kill()
+                bot.process.wait(10)
+        if self._telegram is not None:
+            self._telegram.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._telegram.wait(5)
+            self._telegram.kill()
+            self._telegram.wait(5)
+            assert self._telegram.stdout is not None
+            self._telegram.stdout.close()
+        with self.mongo.client() as client:
+            client.drop_database(self.database)
+
+
+def data_of(message: Json, label: str) -> str:
+    """The callback data of the button of that label."""
+    found = {button["text"]: button["callback_data"] for row in rows(message) for button in row}
+    assert label in found, f"no button {label!r} among {sorted(found)}"
+    return str(found[label])
+
+
+def rows(message: Json) -> list[list[Json]]:
+    keyboard: list[list[Json]] = message.get("reply_markup", {}).get("inline_keyboard", [])
+    return keyboard
+
+
+@contextmanager
+def bot_lab(mongo: ReplicaSet, directory: Path, **settings: Any) -> Iterator[BotLab]:
+    directory.mkdir(parents=True, exist_ok=True)
+    token = f"123456:{secrets.token_urlsafe(24)}"
+    lab = BotLab(directory, mongo, f"kappa_{secrets.token_hex(4)}", token, **settings)
+    try:
+        lab.set_up()
+        yield lab
+    finally:
+        lab.close()
