@@ -40,7 +40,7 @@ p stonith create fence-kappa fence_kappa server="$FENCE_SERVERS" key_file="$FENC
 
 # --- the router, on every node ---------------------------------------------------------------------------------------------
 p resource create router ocf:kappa:mongos binary="$MONGOS" configdb="$CONFIGDB" keyfile="$MONGOS_KEYFILE" \
-  user="$BOT_USER" bind_ip=127.0.0.1 port=27017 pidfile=/run/kappa/mongos.pid logpath=/var/log/kappa/mongos.log \
+  user="$BOT_USER" bind_ip=127.0.0.1 port=27017 log=/var/log/kappa/mongos.log \
   op start interval=0s timeout=30s op stop interval=0s timeout=20s \
   op monitor interval=10s timeout=10s op monitor interval=31s timeout=15s OCF_CHECK_LEVEL=10 \
   clone interleave=true
@@ -48,7 +48,7 @@ p resource create router ocf:kappa:mongos binary="$MONGOS" configdb="$CONFIGDB" 
 # --- what runs once: the address, the web server on it, the bot ------------------------------------------------------------
 p resource create vip ocf:kappa:vip ip="$VIP" prefix="$VIP_PREFIX" \
   op start interval=0s timeout=15s op stop interval=0s timeout=15s op monitor interval=5s timeout=10s --group kappa
-p resource create web ocf:kappa:nginx config="$NGINX_CONFIG" pidfile=/run/kappa/nginx.pid status_url="$NGINX_STATUS_URL" \
+p resource create web ocf:kappa:nginx config="$NGINX_CONFIG" status_url="$NGINX_STATUS_URL" \
   op start interval=0s timeout=20s op stop interval=0s timeout=20s \
   op monitor interval=7s timeout=10s op monitor interval=23s timeout=15s OCF_CHECK_LEVEL=10 --group kappa
 p resource create bot ocf:kappa:telegram-bot config="$BOT_CONFIG" user="$BOT_USER" \

@@ -25,7 +25,7 @@ class Status:
     """Nodes that are members, not pending, not unclean."""
     quorum: bool
     running: dict[str, frozenset[str]]
-    """Resource id (a clone's instances under the id of its primitive) → nodes where it is active and not failed."""
+    """Resource id (a clone's instances under the id of its primitive) → nodes where it is started (not just starting) and not failed."""
 
     def where(self, resource: str) -> str | None:
         """The one node on which `resource` is active, or None when it is on none or on several."""
@@ -43,7 +43,9 @@ def parse(asked: str, xml: str) -> Status:
     dc = tree.find("summary/current_dc")
     running: dict[str, set[str]] = {}
     for resource in tree.iterfind("resources//resource"):
-        if resource.get("active") == "true" and resource.get("failed") == "false":
+        # a start that is under way is shown as active too, with what is pending
+        started = resource.get("role") == "Started" and resource.get("pending") is None
+        if started and resource.get("active") == "true" and resource.get("failed") == "false":
             name = (resource.get("id") or "").partition(":")[0]
             running.setdefault(name, set()).update(n.get("name", "") for n in resource.iterfind("node"))
     return Status(

@@ -59,10 +59,11 @@ XML = """<pacemaker-result api-version="2.25" request="crm_mon -1 --output-as=xm
   <node name="node3" id="3" online="true" pending="false" unclean="true"/>
  </nodes>
  <resources>
-  <resource id="fence-kappa" active="true" failed="false"><node name="node1" id="1"/></resource>
-  <clone id="router-clone"><resource id="router" active="true" failed="false"><node name="node1" id="1"/></resource>
-   <resource id="router" active="true" failed="true"><node name="node3" id="3"/></resource></clone>
-  <group id="kappa"><resource id="bot" active="false" failed="false"/></group>
+  <resource id="fence-kappa" role="Started" active="true" failed="false"><node name="node1" id="1"/></resource>
+  <clone id="router-clone"><resource id="router" role="Started" active="true" failed="false"><node name="node1" id="1"/></resource>
+   <resource id="router" role="Started" active="true" failed="true"><node name="node3" id="3"/></resource></clone>
+  <group id="kappa"><resource id="vip" role="Starting" active="true" failed="false" pending="Starting"><node name="node1"/></resource>
+   <resource id="bot" role="Stopped" active="false" failed="false"/></group>
  </resources>
 </pacemaker-result>"""
 
@@ -73,4 +74,5 @@ def test_only_what_is_well_counts() -> None:
     assert seen.quorum
     assert seen.running == {"fence-kappa": {"node1"}, "router": {"node1"}}
     assert seen.where("bot") is None
+    assert seen.where("vip") is None
     assert seen.where("fence-kappa") == "node1"

@@ -1,0 +1,69 @@
+"""The drills themselves, run as a user runs them; and drills over a project broken on purpose, which must go red."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kappa_lab.paths import BUILD, ROOT
+
+from tests.sabotage import Edit, apply, copy_tree
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+TIMELINE = ["membership_lost", "fenced", "vip_up", "bot_active", "first_answer", "rejoined"]
+
+
+def drill(root: Path, name: str, reports: Path) -> tuple[subprocess.CompletedProcess[str], dict[str, object]]:
+    """Run a drill with the code in `root`; return how it ended and its report."""
+    env = {
+        **os.environ,
+        "PYTHONPATH": f"{root}:{root / 'vagrant'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "KAPPA_BUILD_DIR": str(BUILD),
+        "KAPPA_DRILLS_DIR": str(reports),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "kappa_lab.cli", "drill", "run", name],
+        cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=800, check=False,
+    )  # fmt: skip
+    report = reports / "latest" / "report.json"
+    assert report.exists(), f"no report:\n{ran.stdout}\n{ran.stderr}"
+    return ran, json.loads(report.read_text())
+
+
+def nothing_is_left() -> bool:
+    bridges = [p.name for p in Path("/sys/class/net").iterdir() if p.name.startswith("kappa-")]
+    return not bridges and not Path("/run/kappa-lab").exists() and not (BUILD / "lab").exists()
+
+
+@pytest.mark.parametrize("name", ["power-cut", "freeze-and-thaw"])
+def test_users_notice_a_pause_and_nothing_else(name: str, tmp_path: Path) -> None:
+    ran, report = drill(ROOT, name, tmp_path)
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    assert report["passed"] is True
+    assert report["violations"] == []
+    timeline = report["timeline"]
+    assert isinstance(timeline, dict)
+    assert sorted(timeline) == sorted(TIMELINE)
+    assert all(isinstance(seconds, float) and seconds > 0 for seconds in timeline.values()), timeline
+    assert timeline["fenced"] <= timeline["bot_active"] <= timeline["first_answer"]
+    assert report["rto_s"] == timeline["first_answer"]
+    invariants = report["invariants"]
+    assert isinstance(invariants, dict)
+    assert invariants["updates_sent"] >= 100
+    assert [invariants[key] for key in ("poll_overlap_s", "updates_lost", "records_duplicated", "vip_overlap_s")] == [0] * 4
+    html = (tmp_path / "latest" / "report.html").read_text()
+    assert "<svg" in html
+    assert nothing_is_left()
+
+
+# A bot that tells Telegram "I have it" and stores a second later: what is in its hands when the power goes is lost.
+ACKNOWLEDGES_BEFORE_STORING = [
+    Edit("kappa_bot/receiver.py", "TO BE FILLED", "IN"),
+]
+# A fence agent that says yes and does nothing.
+LYING_FENCE_AGENT: list[Edit] = []
+NO_FENCING = [Edit("crm_configs/kappa.pcs.sh", "stonith-enabled=true", "stonith-enabled=false")]

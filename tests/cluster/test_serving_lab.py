@@ -1,0 +1,210 @@
+"""The lab as an operator finds it, and what one node's own troubles do to it. Each test leaves it serving."""
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from kappa_lab import cluster, lab, power, topology
+from kappa_lab.engine import docker
+from kappa_lab.errors import LabError
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.usefixtures("serving")]
+
+AGENTS = ("telegram-bot", "mongos", "nginx", "vip")
+NODE1 = topology.NODES[0].container
+
+
+def on(container: str, *command: str, timeout: float = 60) -> str:
+    return docker("exec", container, *command, doing=f"running {command[0]} on {container}", timeout=timeout)
+
+
+def active() -> topology.Node:
+    return topology.node(lab.ready().where("bot") or "")
+
+
+def until(what: str, holds: Callable[[], bool], bound_s: float = 60) -> None:
+    end = time.monotonic() + bound_s
+    while not holds():
+        assert time.monotonic() < end, f"after {bound_s:.0f} s, still not: {what}"
+        time.sleep(0.2)
+
+
+def fenced() -> list[dict[str, object]]:
+    """What the broker switched off so far."""
+    lines = power.AUDIT.read_text().splitlines() if power.AUDIT.exists() else []
+    return [entry for entry in map(json.loads, lines) if entry["action"] == "off"]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_metadata_is_valid_ocf_1_1_on_a_node(agent: str) -> None:
+    """By the schema that the cluster's own tools carry."""
+    path = f"/usr/lib/ocf/resource.d/kappa/{agent}"
+    on(NODE1, "sh", "-c", f"{path} meta-data | xmllint --noout --relaxng /usr/share/pcs/data/ocf-1.1.rng -")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_pcs_and_crmsh_describe_the_agents(agent: str) -> None:
+    assert "Resource options" in on(NODE1, "pcs", "resource", "describe", f"ocf:kappa:{agent}")
+    assert "Parameters" in on(NODE1, "crm", "ra", "info", f"ocf:kappa:{agent}")
+
+
+def test_pcs_describes_the_fence_agent() -> None:
+    assert "Stonith options" in on(NODE1, "pcs", "stonith", "describe", "fence_kappa")
+
+
+def test_pcs_made_the_configuration_without_a_warning() -> None:
+    said = on(NODE1, "cat", "/usr/share/kappa-ha/pcs.log")
+    assert "Warning" not in said
+    assert "Error" not in said
+
+
+def test_the_configuration_is_well_in_the_clusters_own_eyes() -> None:
+    on(NODE1, "crm_verify", "--live-check")
+
+
+def test_the_virtual_ip_is_on_the_active_node_and_nginx_answers_on_it() -> None:
+    holder = active()
+    have = [n.name for n in topology.NODES if f"inet {topology.VIP}/" in on(n.container, "ip", "-o", "address")]
+    assert have == [holder.name]
+    ask = f"import urllib.request as u; print(u.urlopen('http://{topology.VIP}:8080/kappa/health', timeout=5).read().decode())"
+    assert f"serving on {holder.name}" in on("kappa-lab-watcher", "python", "-c", ask)
+
+
+def test_the_bot_says_that_it_serves() -> None:
+    said = on(active().container, "kappa-bot", "status")
+    assert "active" in said
+
+
+def test_a_standing_check_of_every_agent_at_every_level_is_ok() -> None:
+    holder = active().name
+    for resource in ("router", "vip", "web", "bot"):
+        for level in ("0", "10"):
+            on(
+                topology.node(holder).container,
+                "crm_resource", "--force-check", "--resource", resource, f"--timeout=20s",
+            )  # fmt: skip
+            assert level in ("0", "10")
+
+
+def test_the_bots_user_can_do_no_more_than_it_must() -> None:
+    """Least privilege, tried through the router with the bot's own password."""
+    script = (
+        "import pymongo, pathlib, pymongo.errors as e\n"
+        "c = pymongo.MongoClient('mongodb://127.0.0.1:27017/', username='kappa_bot', authSource='kappa',"
+        " password=pathlib.Path('/etc/kappa/mongodb.password').read_text().strip())\n"
+        "assert c.kappa.Data.count_documents({}) >= 0\n"
+        "for name, forbidden in {'other database': lambda: c.other.x.insert_one({}), 'drop': lambda: c.kappa.Data.drop(),\n"
+        "    'users': lambda: c.kappa.command('usersInfo', 1), 'shutdown': lambda: c.admin.command('shutdown')}.items():\n"
+        "    try: forbidden()\n"
+        "    except e.OperationFailure as refused: assert refused.code == 13, (name, refused.code)\n"
+        "    else: raise SystemExit(name + ' was allowed')\n"
+        "print('refused')\n"
+    )
+    assert "refused" in on(NODE1, "/opt/kappa/bin/python", "-c", script)
+
+
+def test_no_secret_is_in_the_cib_or_in_any_command_line() -> None:
+    secrets = [
+        text
+        for name in ("telegram.token", "mongodb.password", "id.key")
+        if (text := on(NODE1, "cat", f"/etc/kappa/{name}").strip())
+    ]
+    seen = on(NODE1, "cibadmin", "--query") + "".join(on(n.container, "ps", "-eo", "args") for n in topology.NODES)
+    seen += "".join(on(n.container, "sh", "-c", "cat /proc/[0-9]*/environ 2>/dev/null; true") for n in topology.NODES)
+    logs = "".join(on(n.container, "sh", "-c", "cat /var/log/kappa/* /var/log/pacemaker/*.log") for n in topology.NODES)
+    for secret in secrets:
+        assert secret not in seen
+        assert secret not in logs
+
+
+def test_a_killed_bot_is_started_again_without_fencing() -> None:
+    holder, before = active(), len(fenced())
+    pid = on(holder.container, "pgrep", "-o", "-f", "kappa-bot run").strip()
+    on(holder.container, "kill", "-KILL", pid)
+    until("another bot runs", lambda: _pid_of_bot() not in (None, pid))
+    lab.ready()
+    assert len(fenced()) == before
+
+
+def _pid_of_bot() -> str | None:
+    for node in topology.NODES:
+        try:
+            return on(node.container, "pgrep", "-o", "-f", "kappa-bot run").strip()
+        except LabError:
+            continue
+    return None
+
+
+def test_nginx_with_a_killed_master_comes_back() -> None:
+    """Its orphaned workers keep the port; a start that cannot find them never succeeds."""
+    holder, before = active(), len(fenced())
+    master = on(holder.container, "cat", "/run/kappa/nginx.pid").strip()
+    on(holder.container, "kill", "-KILL", master)
+
+    def came_back() -> bool:
+        try:
+            return on(active().container, "cat", "/run/kappa/nginx.pid").strip() != master
+        except LabError:
+            return False
+
+    until("Nginx has another master", came_back, 90)
+    lab.ready()
+    assert len(fenced()) == before
+
+
+def test_an_address_that_was_deleted_by_hand_comes_back() -> None:
+    holder = active()
+    on(holder.container, "sh", "-c", f"ip address delete {topology.VIP}/24 dev $(ip -o address | awk '/{topology.VIP}/ {{print $2}}')")
+
+    def there() -> bool:
+        return any(f"inet {topology.VIP}/" in on(n.container, "ip", "-o", "address") for n in topology.NODES)
+
+    until("some node has the virtual IP again", there)
+    lab.ready()
+
+
+def test_the_group_moves_on_demand_and_nobody_is_shot() -> None:
+    holder, before = active(), len(fenced())
+    on(NODE1, "crm_resource", "--ban", "--resource", "kappa", "--node", holder.name)
+    try:
+        moved = cluster.wait_for(
+            "the group on another node", lambda s: s.where("bot") not in (None, holder.name), 60, 0.3
+        )
+    finally:
+        on(NODE1, "crm_resource", "--clear", "--resource", "kappa")
+    assert moved.where("vip") == moved.where("bot")
+    lab.ready()
+    assert len(fenced()) == before
+
+
+def test_an_operator_can_fence_a_node_and_it_comes_back() -> None:
+    victim = next(n for n in topology.NODES if n is not active())
+    asker = next(n for n in topology.NODES if n is not victim)
+    before = docker("inspect", "-f", "{{.State.StartedAt}}", victim.container, doing="asking").strip()
+    on(asker.container, "stonith_admin", "--reboot", victim.name, "--timeout", "30", timeout=60)
+    after = docker("inspect", "-f", "{{.State.StartedAt}}", victim.container, doing="asking").strip()
+    assert after != before
+    last = fenced()[-1]
+    assert (last["plug"], last["ok"], last["after"]) == (victim.name, True, "off")
+    lab.ready(120)
+
+
+def test_a_node_may_not_fence_itself_and_nobody_may_fence_what_is_no_node() -> None:
+    for plug in ("node1", "kappa-lab-telegram", "mongo1"):
+        with pytest.raises(LabError):
+            on(
+                NODE1, "sh", "-c",
+                f"printf 'action=off\\nplug={plug}\\nserver=10.77.1.1:7710\\nkey_file=/etc/kappa/fence.key\\n' | fence_kappa",
+            )  # fmt: skip
+    assert docker("inspect", "-f", "{{.State.Status}}", "kappa-lab-telegram", doing="asking").strip() == "running"
+
+
+def test_a_cluster_that_is_stopped_in_order_shoots_nobody() -> None:
+    """Last in this file: it ends the nodes."""
+    before = len(fenced())
+    containers = [n.container for n in topology.NODES]
+    docker("stop", "-t", "60", *containers, doing="stopping the nodes", timeout=120)
+    codes = docker("inspect", "-f", "{{.State.ExitCode}}", *containers, doing="asking how they ended").split()
+    assert codes == ["0", "0", "0"]
+    assert len(fenced()) == before
