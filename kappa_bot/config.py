@@ -66,26 +66,29 @@ def wrong(sentence: str) -> FatalError:
 
 
 def read_secret(path: str, named_by: str) -> str:
-    """The content of a secret file, stripped. It must be regular, of root or this user, and closed to all others."""
+    """The content of a secret file, stripped. It must be regular, of root or this user, and closed to all others.
+
+    Root itself may read anyone's: whoever prepares the database as root reads files of the user that the bot runs as.
+    """
     try:
         # Not blocking, so that a FIFO left in its place cannot hold up a start.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise wrong(f"{named_by}: cannot read {path}: {error.strerror}") from None
-    with os.fdopen(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise wrong(f"{named_by}: {path} is not a regular file")
-        if found.st_uid not in (0, os.geteuid()):
+        if os.geteuid() not in (0, found.st_uid) and found.st_uid != 0:
             raise wrong(f"{named_by}: {path} belongs to uid {found.st_uid}: it must be root's or the bot's own")
         if found.st_mode & 0o077:
-            raise wrong(
-                f"{named_by}: {path} is open to group or others (mode {found.st_mode & 0o777:04o}): chmod 600 it"
-            )
-        try:
-            secret = file.read(65536).decode().strip()
-        except UnicodeDecodeError:
-            raise wrong(f"{named_by}: {path} is not text") from None
+            mode = f"{found.st_mode & 0o777:04o}"
+            raise wrong(f"{named_by}: {path} is open to group or others (mode {mode}): chmod 600 it")
+        secret = os.read(fd, 65536).decode().strip()
+    except UnicodeDecodeError:
+        raise wrong(f"{named_by}: {path} is not text") from None
+    finally:
+        os.close(fd)
     if not secret:
         raise wrong(f"{named_by}: {path} is empty")
     logs.hide([secret])

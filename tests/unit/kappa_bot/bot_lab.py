@@ -105,7 +105,7 @@ class BotLab:
         file.write_text(content)
         return file
 
-    def config(self, name: str, **changed: str) -> Path:
+    def config(self, name: str, **changed: Any) -> Path:
         """The configuration of a bot of that name. `changed`: keys whose lines stand differently."""
         lines = {
             "token_file": str(self.directory / "token"),
@@ -170,7 +170,7 @@ class BotLab:
         words = self._telegram.stdout.readline().decode().replace(",", "").split()
         self.base_url, self.control_url = f"http://{words[5]}/bot", f"http://{words[8]}"
 
-    def start_bot(self, name: str = "bot", standby: bool = False, **changed: str) -> Bot:
+    def start_bot(self, name: str = "bot", standby: bool = False, **changed: Any) -> Bot:
         log = self.directory / f"{name}.log"
         words = self.command("run", "--config", str(self.config(name, **changed)), *(["--standby"] if standby else []))
         process = subprocess.Popen(words, env=self.env(), stdin=subprocess.DEVNULL, stderr=log.open("ab"))
@@ -178,7 +178,7 @@ class BotLab:
         self.bots.append(bot)
         return bot
 
-    def active_bot(self, name: str = "bot", **changed: str) -> Bot:
+    def active_bot(self, name: str = "bot", **changed: Any) -> Bot:
         bot = self.start_bot(name, **changed)
         bot.until_role("active")
         return bot

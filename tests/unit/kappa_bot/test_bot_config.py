@@ -1,0 +1,139 @@
+"""The configuration and its secret files: every complaint is one sentence that names file and key."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from kappa_bot.config import Config, load
+from kappa_bot.exits import Exit, FatalError
+
+GOOD = """
+[telegram]
+token_file = "{dir}/token"
+[mongodb]
+password_file = "{dir}/password"
+[bot]
+id_key_file = "{dir}/key"
+"""
+
+
+def _secret(path: Path, content: str, mode: int = 0o600) -> None:
+    path.write_text(content)
+    path.chmod(mode)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Config:
+    _secret(tmp_path / "token", "123456:abcdefgh_-12\n")
+    _secret(tmp_path / "password", "pass word\n")
+    _secret(tmp_path / "key", "k" * 64)
+    file = tmp_path / "bot.toml"
+    file.write_text(GOOD.format(dir=tmp_path))
+    return load(str(file))
+
+
+def _refusal(file: Path, text: str) -> str:
+    file.write_text(text)
+    with pytest.raises(FatalError) as caught:
+        load(str(file))
+    assert caught.value.code == Exit.CONFIG
+    sentence = str(caught.value)
+    assert str(file) in sentence and "\n" not in sentence
+    return sentence
+
+
+def test_what_is_not_said_has_a_default(good: Config) -> None:
+    assert good.telegram.base_url == "https://api.telegram.org/bot"
+    assert good.telegram.poll_timeout_s == 10
+    assert good.lease_ttl_s == 3.0
+    assert good.socket == "/run/kappa/telegram-bot.sock"
+    assert (good.mongodb.database, good.mongodb.user, good.mongodb.auth_database) == ("kappa", "kappa_bot", "kappa")
+
+
+def test_secrets_are_read_stripped(good: Config) -> None:
+    assert good.token() == "123456:abcdefgh_-12"
+    assert good.password() == "pass word"
+    assert good.id_key() == b"k" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[telegram]\ntoken = 'x'", "telegram.token is not a key"),
+        ("[telegramm]", "telegramm is not a key"),
+        ("telegram = 3", "telegram must be a table"),
+        ("[telegram]\ntoken_file = 3", "telegram.token_file must be a text"),
+        ("[telegram]\ntoken_file = 'here'", "telegram.token_file must be an absolute path"),
+        ("[telegram]\nbase_url = 'ftp://x/bot'", "telegram.base_url must be an http"),
+        ("[telegram]\nbase_url = 'https://u:p@x/bot'", "telegram.base_url must hold no user"),
+        ("[telegram]\npoll_timeout_s = 0", "telegram.poll_timeout_s must be a whole number of seconds from 1 to 50"),
+        ("[telegram]\npoll_timeout_s = 2.5", "telegram.poll_timeout_s must be a whole number"),
+        ("[telegram]\npoll_timeout_s = true", "telegram.poll_timeout_s must be a whole number"),
+        ("[mongodb]\nuri = 'localhost'", "mongodb.uri must begin with mongodb://"),
+        ("[mongodb]\nuri = 'mongodb://u:secret@h/'", "mongodb.uri must hold no user or password"),
+        ("[mongodb]\ndatabase = 'a b'", "mongodb.database must be letters"),
+        ("[lease]\nttl_s = 0.2", "lease.ttl_s must be a number of seconds from 1 to 60"),
+        ("[lease]\nttl_s = 'long'", "lease.ttl_s must be a number"),
+        ("[bot", "is not TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_one_sentence(tmp_path: Path, text: str, named: str) -> None:
+    sentence = _refusal(tmp_path / "bot.toml", text)
+    assert named in sentence
+    assert "secret" not in sentence
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(FatalError, match=r"cannot read the configuration .*/none\.toml: No such file"):
+        load(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o620])
+def test_a_secret_open_to_others_is_refused(good: Config, mode: int) -> None:
+    Path(good.telegram.token_file).chmod(mode)
+    with pytest.raises(FatalError, match=r"telegram\.token_file: .*/token is open to group or others \(mode 06\d\d\)"):
+        good.token()
+
+
+def test_a_secret_of_somebody_else_is_refused_but_not_to_root(good: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(good.mongodb.password_file, 12345, 12345)
+    assert good.password() == "pass word"
+    monkeypatch.setattr(os, "geteuid", lambda: 4321)
+    with pytest.raises(FatalError, match=r"mongodb\.password_file: .* belongs to uid 12345"):
+        good.password()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert good.password() == "pass word"
+
+
+def test_a_secret_that_is_a_directory_a_fifo_or_missing_is_refused_at_once(good: Config, tmp_path: Path) -> None:
+    token = Path(good.telegram.token_file)
+    token.unlink()
+    with pytest.raises(FatalError, match=r"telegram\.token_file: cannot read .*: No such file"):
+        good.token()
+    os.mkfifo(token, 0o600)
+    with pytest.raises(FatalError, match="is not a regular file"):
+        good.token()
+    token.unlink()
+    token.mkdir(0o700)
+    with pytest.raises(FatalError, match="is not a regular file"):
+        good.token()
+
+
+@pytest.mark.parametrize("content", ["", "  \n", "no token", "12:short", "123456:abc defghijk"])
+def test_what_is_no_token_is_refused_without_quoting_it(good: Config, content: str) -> None:
+    _secret(Path(good.telegram.token_file), content)
+    with pytest.raises(FatalError) as caught:
+        good.token()
+    assert good.telegram.token_file in str(caught.value)
+    if content.strip():
+        assert content.strip() not in str(caught.value)
+
+
+def test_a_short_key_is_refused(good: Config) -> None:
+    _secret(Path(good.id_key_file), "k" * 31)
+    with pytest.raises(FatalError, match=re.escape("fewer than 32 characters")):
+        good.id_key()
