@@ -8,8 +8,10 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -36,6 +38,70 @@ def until(condition: Callable[[], Any], what: str, within: float = 20.0, every: 
             return value
         time.sleep(every)
     raise AssertionError(f"not within {within:g} s: {what}")
+
+
+class Relay:
+    """A TCP relay on loopback before one server: its clients come from an address of their own, and can be cut off.
+
+    Cut, it is like a router that was stopped: connections end, new ones are refused.
+    """
+
+    def __init__(self, target: tuple[str, int], source: str = "127.0.0.1") -> None:
+        self._target = target
+        self._source = source
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._listener = self._listen(0)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    @staticmethod
+    def _listen(port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port))
+        # Without it, closing would leave the accepting thread in its call, and the port open.
+        listener.settimeout(0.05)
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(self._target, timeout=5, source_address=(self._source, 0))
+            except OSError:
+                near.close()
+                continue
+            far.settimeout(None)
+            near.settimeout(None)
+            self._pairs.add((near, far))
+            for one, other in ((near, far), (far, near)):
+                other.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pump(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        self._listener.close()
+        for pair in self._pairs:
+            for end in pair:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+        self._pairs.clear()
+
+    def mend(self) -> None:
+        self._listener = self._listen(self.port)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
 
 @dataclass
@@ -87,6 +153,7 @@ class BotLab:
     poll_timeout: int = 5
     root: Path = ROOT
     bots: list[Bot] = field(default_factory=list)
+    relays: list[Relay] = field(default_factory=list)
     _telegram: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -183,6 +250,18 @@ class BotLab:
         bot.until_role("active")
         return bot
 
+    def own_way(self, number: int) -> Json:
+        """Settings for a bot that comes to Telegram from 127.0.0.<number>: the journal calls it node<number>."""
+        host, port = self.base_url.split("/")[2].split(":")
+        self.relays.append(Relay((host, int(port)), f"127.0.0.{number}"))
+        return {"base_url": f"http://127.0.0.1:{self.relays[-1].port}/bot"}
+
+    def own_router(self) -> tuple[Relay, Json]:
+        """A way to MongoDB that can be cut, and the settings for a bot that takes it."""
+        relay = Relay(("127.0.0.1", self.mongo.members[0].port))
+        self.relays.append(relay)
+        return relay, {"uri": f"mongodb://127.0.0.1:{relay.port}/?directConnection=true"}
+
     # The Telegram lab server
 
     def lab(self, method: str, path: str, body: Json | None = None) -> Json:
@@ -256,6 +335,8 @@ class BotLab:
                 bot.signal(signal.SIGCONT)
                 bot.process.kill()
                 bot.process.wait(10)
+        for relay in self.relays:
+            relay.cut()
         if self._telegram is not None:
             self._telegram.terminate()
             with suppress(subprocess.TimeoutExpired):
