@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
+from kappa_lab.telegram.cli import main
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "4242:TEST-token_of_the_lab"
@@ -70,21 +73,22 @@ def test_it_serves_and_ends_cleanly_even_while_a_poll_waits(
     assert TOKEN.partition(":")[2] not in journal.read_text()
 
 
-def run(arguments: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=20)
+def run(arguments: list[str]) -> Result:
+    """The command in this process: quicker, and all that matters is what it says."""
+    return CliRunner().invoke(main, arguments[3:])
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         ran = run(command(tmp_path, bind=bind))
-    assert ran.returncode == 1
+    assert ran.exit_code == 1
     assert ran.stderr == f"Error: cannot listen on {bind}: Address already in use\n"
 
 
 def test_a_journal_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     ran = run([*command(tmp_path), "--journal", str(tmp_path / "missing" / "journal.jsonl")])
-    assert ran.returncode == 1 and ran.stderr.count("\n") == 1
+    assert ran.exit_code == 1 and ran.stderr.count("\n") == 1
     assert "cannot write the journal" in ran.stderr and "No such file or directory" in ran.stderr
 
 
@@ -98,11 +102,11 @@ def test_a_token_file_that_holds_none_is_one_sentence_without_its_content(
     else:
         (tmp_path / "token").write_bytes(content)
     ran = run(arguments)
-    assert ran.returncode == 1 and ran.stderr.count("\n") == 1 and str(tmp_path / "token") in ran.stderr
+    assert ran.exit_code == 1 and ran.stderr.count("\n") == 1 and str(tmp_path / "token") in ran.stderr
     assert "no token" not in ran.stderr.replace("no bot token", "")
 
 
 @pytest.mark.parametrize("arguments", [["--bind", "nowhere"], ["--bind", "127.0.0.1:99999"], ["--name", "node1"]])
 def test_wrong_arguments_are_a_usage_error(tmp_path: Path, arguments: list[str]) -> None:
     ran = run(command(tmp_path, *arguments))
-    assert ran.returncode == 2 and arguments[0] in ran.stderr and "Traceback" not in ran.stderr
+    assert ran.exit_code == 2 and arguments[0] in ran.stderr and "Traceback" not in ran.stderr

@@ -71,6 +71,15 @@ async def test_a_reset_before_the_act_leaves_nothing(server: Server) -> None:
     assert server.events("end", error="connection reset on demand", status=None)
 
 
+async def test_a_reset_is_one(server: Server) -> None:
+    await fault(server, kind="reset", count=1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.lab.bind.port)
+    writer.write(f"GET /bot{TOKEN}/getMe HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+
+
 async def test_a_request_hangs_until_the_fault_is_cleared(server: Server) -> None:
     await fault(server, kind="hang", methods=["getMe"], count=1)
     hanging = asyncio.create_task(server.call("getMe"))

@@ -181,6 +181,11 @@ REFUSALS: list[tuple[str, dict[str, object], str]] = [
         "400 Bad Request: query is too old and response timeout expired or query ID is invalid",
     ),
     ("sendDocument", {"chat_id": CHAT}, "400 Bad Request: there is no document in the request"),
+    (
+        "sendMessage",
+        {"chat_id": CHAT, "text": "x", "parse_mode": "BBCode"},
+        "400 Bad Request: unsupported parse_mode",
+    ),
     ("sendBanana", {"chat_id": CHAT}, "404 Not Found: method not found"),
 ]
 

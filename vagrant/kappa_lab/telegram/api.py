@@ -4,6 +4,8 @@ import asyncio
 import hmac
 import itertools
 import json
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -62,8 +64,7 @@ class BotApi:
             call.parameters = await read_parameters(request)
         except ApiError as error:
             refusal = error
-        shown = {name: call.parameters.values[name] for name in JOURNALED if name in call.parameters.values}
-        shown = {name: call.parameters.integer(name, -1) for name in shown}
+        shown = {name: call.parameters.integer(name) for name in JOURNALED if call.parameters.text(name)}
         self.journal.write("begin", id=call.request_id, node=call.node, method=call.method, **shown)
         try:
             status, body, headers = await self._answer(request, call, found, refusal)
@@ -80,8 +81,7 @@ class BotApi:
             return web.Response()
         except _ResetError:
             self._end(call, None, "connection reset on demand")
-            if request.transport is not None:
-                request.transport.abort()
+            _reset(request)
             return web.Response()
         error_text = None if status == 200 else str(body.get("description"))
         self._end(call, status, error_text)
@@ -164,3 +164,13 @@ class BotApi:
             self._end(call, error.status, error.description)
         else:
             self._end(call, 200, None)
+
+
+def _reset(request: web.Request) -> None:
+    """End the connection with a TCP reset, not with the orderly end that closing a socket gives it."""
+    if request.transport is None:
+        return
+    connection = request.transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.transport.abort()
