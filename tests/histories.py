@@ -1,7 +1,7 @@
 """Histories of drills as the lab leaves them, made without a lab: users, a bot on two nodes, and one power cut.
 
-`build()` plays a drill through, event by event, with figures like those of real ones, and gives the same history for the
-same seed. A test then breaks it in one known way and writes it to a folder for the judge.
+`build()` plays a drill through, event by event, with figures like those of real ones, and gives the same history for a
+seed every time. A test then breaks it in one known way and writes it to a folder for the judge.
 """
 
 import heapq
@@ -134,7 +134,8 @@ class _Play:
         self._queue: list[Line] = []
         self._walks: dict[int, int] = {}
         self._done: set[int] = set()
-        self._waiting: tuple[str, int, float] | None = None
+        self._open = 0
+        self._waiting: tuple[str, int, int] | None = None
 
     def at(self, t: float, do: Callable[[float], None]) -> None:
         self._serial += 1
@@ -149,14 +150,14 @@ class _Play:
         self.at(self.takeover, self.take_over)
         for user in range(1, self.plan.users + 1):
             self.at(T0 + self.rng.uniform(0.0, 3.0), lambda t, user=user: self.begin(t, user))  # type: ignore[misc]
-        last = T0
-        while self._agenda:
+        while self._agenda and not self.over():
             t, _, do = heapq.heappop(self._agenda)
-            if t > T0 + 90:
-                break
             do(t)
-            last = self.journal[-1]["t"]
-        self.note(last + 0.7, "finish")
+        self.note(self.journal[-1]["t"] + 0.7, "finish")
+
+    def over(self) -> bool:
+        """No dialogue is open and none will be."""
+        return self._open == 0 and self.journal[-1]["t"] > T0 + self.plan.traffic_s
 
     def alive(self, node: str, t: float) -> bool:
         return t < self.fault if node == "node1" else t >= self.takeover
@@ -167,6 +168,7 @@ class _Play:
         if t > T0 + self.plan.traffic_s:
             return
         self._walks[user] = self._walks.get(user, 0) + 1
+        self._open += 1
         self.note(t, "dialogue", user=user, dialogue=self._walks[user], state="started", marker=self.marker(user))
         self.act(t, user, 0)
 
@@ -179,10 +181,10 @@ class _Play:
         self._queue.append(update)
         self.note(t, "update", **update, dialogue=self._walks[user])
         if self._waiting:
-            node, request, offset = self._waiting
+            node, request, _ = self._waiting
             if self.alive(node, t):
                 self._waiting = None
-                self.hand(t + 0.003, node, request, offset)
+                self.hand(t + 0.003, node, request)
 
     def answered(self, t: float, user: int, step: int) -> None:
         pause = self.rng.uniform(1.6, 3.9)
@@ -221,7 +223,7 @@ class _Play:
             self._queue = [update for update in self._queue if update["update_id"] >= offset]
             self.note(t, "confirm", node=node, offset=offset, update_ids=confirmed)
         if self._queue:
-            self.hand(t + 0.002, node, request, offset)
+            self.hand(t + 0.002, node, request)
         else:
             self._waiting = (node, request, offset)
             self.at(t + 10.0, lambda t: self.poll_over(t, request))
@@ -233,10 +235,9 @@ class _Play:
             self.note(
                 t, "end", id=request, node=node, method="getUpdates", status=200, handed=[], error=None, gone=False
             )
-            if t < T0 + 80:
-                self.at(t + 0.004, lambda t: self.poll(t, node, int(offset)))
+            self.at(t + 0.004, lambda t: self.poll(t, node, offset))
 
-    def hand(self, t: float, node: str, request: int, offset: float) -> None:
+    def hand(self, t: float, node: str, request: int) -> None:
         batch = [dict(update) for update in self._queue]
         ids = [update["update_id"] for update in batch]
         self.note(t, "end", id=request, node=node, method="getUpdates", status=200, handed=ids, error=None, gone=False)
@@ -275,6 +276,7 @@ class _Play:
         self.note(t, "answered", update_id=update["update_id"], node=address, id=request)
         self.note(t, "end", id=request, node=address, method="sendMessage", status=200, error=None, gone=False)
         if update["step"] == STEPS[-1]:
+            self._open -= 1
             self.note(t, "dialogue", user=user, dialogue=self._walks[user], state="finished", marker=self.marker(user))
         self.answered(t, user, step)
 
