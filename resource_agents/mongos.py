@@ -14,14 +14,9 @@ def _daemon(operation: Operation) -> Daemon:
     port = str(operation.number("port"))
 
     def matches(words: "list[str]") -> bool:
-        # A router that is a script shows its interpreter first.
-        names = [word.rsplit("/", 1)[-1] for word in words[:2]]
-        is_router = bool(names) and (
-            names[0] in (binary, "mongos") or (names[0].startswith("python") and binary in names[1:])
-        )
-        return is_router and (
-            f"--port={port}" in words or any(a == "--port" and b == port for a, b in zip(words, words[1:]))
-        )
+        if not words or words[0].rsplit("/", 1)[-1] not in (binary, "mongos"):
+            return False
+        return f"--port={port}" in words or any(one == "--port" and two == port for one, two in zip(words, words[1:]))
 
     return Daemon(operation, operation.text("log"), matches)
 

@@ -99,9 +99,13 @@ def validate(operation: Operation) -> None:
 
 
 def _wrong_url(raw: str) -> str:
-    if raw.startswith("http://") and "@" not in raw:
-        return ""
-    return "is not an http:// URL without a password"
+    from resource_agents.host.url import http_address
+
+    try:
+        http_address(raw)
+    except ValueError as wrong:
+        return str(wrong)
+    return ""
 
 
 AGENT = Agent(

@@ -15,8 +15,6 @@ def _daemon(operation: Operation) -> Daemon:
     binary, config = operation.text("binary"), operation.text("config")
 
     def matches(words: "list[str]") -> bool:
-        while words and (words[0].rsplit("/", 1)[-1].startswith("python") or words[0] in ("-I", "-m", "-u")):
-            words = words[1:]
         ours = words[:1] and words[0].rsplit("/", 1)[-1] in (binary.rsplit("/", 1)[-1], "kappa-bot", "kappa_bot")
         return bool(ours) and words[1:2] == ["run"] and (config in words or f"--config={config}" in words)
 
@@ -89,12 +87,13 @@ def start(operation: Operation) -> None:
 
     from resource_agents.host.bot_socket import status
     from resource_agents.host.sockets import Unanswered
-    from resource_agents.host.spawn import find_user, own_directory
+    from resource_agents.host.spawn import find_user, own_directory, program
 
     daemon, path, config = _daemon(operation), operation.text("socket"), operation.text("config")
     started = Started(daemon)
     if not daemon.already_runs():
         _there(config)
+        program(operation.text("binary"))
         own_directory(os.path.dirname(path), find_user(operation.text("user")))
         started = daemon.spawn([operation.text("binary"), "run", "--config", config], operation.text("user"))
 

@@ -173,6 +173,8 @@ class Started:
         def done() -> bool:
             nonlocal missing
             self._alive()
+            if missing and self.daemon.operation.deadline.left() <= 0:
+                return False  # what was seen last says more than that no time is left to look again
             missing = usable()
             self.daemon.operation.doing = f"waiting for {self.daemon.name}: {missing}"
             return not missing

@@ -61,12 +61,24 @@ def command(pid: int) -> "list[str]":
     return [os.fsdecode(word) for word in raw.rstrip(b"\0").split(b"\0")] if raw else []
 
 
+def program_words(words: "list[str]") -> "list[str]":
+    """A command line without what runs a script: the interpreter and its options before the script or `-m` module."""
+    if words and words[0].rsplit("/", 1)[-1].startswith("python"):
+        words = words[1:]
+        while words and words[0].startswith("-"):
+            words = words[1:]
+    return words
+
+
 def find(matches: "Callable[[list[str]], bool]") -> "list[Process]":
-    """Processes whose command line `matches`, this one excepted, and those of other containers excepted."""
+    """Processes whose command line `matches`; neither this one nor one of another container.
+
+    `matches` gets the command line as `program_words` leaves it, [] for the kernel's own.
+    """
     here = _namespace("self")
     found = []
     for pid in _pids():
-        if pid != os.getpid() and matches(command(pid)) and _namespace(str(pid)) == here:
+        if pid != os.getpid() and matches(program_words(command(pid))) and _namespace(str(pid)) == here:
             one = process(pid)
             if one:
                 found.append(one)

@@ -5,6 +5,8 @@ Not on any level-0 path: `socket` costs as much as a bare interpreter.
 
 import socket
 
+from resource_agents.host.url import http_address
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from resource_agents.ocf.operation import Deadline
@@ -85,25 +87,6 @@ def line(link: socket.socket, deadline: "Deadline") -> bytes:
     if not data:
         raise Unanswered("closes the connection without an answer")
     return data.split(b"\n", 1)[0]
-
-
-def http_address(url: str) -> "tuple[str, int, str]":
-    """Host, port and path of an `http://` URL. Raises ValueError in words that fit after "NAME=VALUE"."""
-    scheme, _, rest = url.partition("://")
-    if scheme != "http" or not rest or not rest.isascii() or not rest.isprintable() or " " in rest:
-        raise ValueError("is not an http:// URL")
-    where, slash, path = rest.partition("/")
-    host, port = where, "80"
-    if where.startswith("["):
-        host, bracket, port = where[1:].partition("]")
-        if not bracket or (port and not port.startswith(":")):
-            raise ValueError("has a broken IPv6 address")
-        port = port[1:] or "80"
-    elif ":" in where:
-        host, _, port = where.partition(":")
-    if not host or "@" in where or not (port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError("has no valid host and port")
-    return host, int(port), slash + path or "/"
 
 
 def http_get(url: str, deadline: "Deadline") -> "tuple[int, bytes]":

@@ -86,7 +86,7 @@ class Agent:
             self._act(operation)
             code, reason = OK, ""
         except Failure as failure:
-            code, reason = failure.code, failure.reason
+            code, reason = failure.code, failure.reason or f"exit code {failure.code}, and no reason was given"
         except Interrupted as interrupted:
             code, reason = GENERIC, _interrupted(operation, interrupted)
         except PermissionError as error:
@@ -101,7 +101,7 @@ class Agent:
         _disarm()
         if code not in LEGAL:
             code, reason = GENERIC, f"{reason} (exit code {code} is not one of OCF's)"
-        say_reason(code, reason)
+        say_reason(code, reason if reason.startswith(self.name) else f"{self.name}: {reason}")
         return code
 
     def _act(self, operation: Operation) -> None:

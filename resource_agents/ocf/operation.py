@@ -155,4 +155,4 @@ def say(text: str) -> None:
 def say_reason(code: int, reason: str) -> None:
     """The one line that Pacemaker keeps with a non-zero exit and shows in crm_mon."""
     if code != OK:
-        say("ocf-exit-reason:" + (reason or f"exit code {code}, and no reason was given"))
+        say("ocf-exit-reason:" + reason)

@@ -1,0 +1,78 @@
+"""Stands in for the bot in the agent's tests: the control socket's protocol, and whatever behaviour the test writes
+into its configuration (JSON here), which it reads again for every request.
+
+Keys: socket; active_after_s; die (a last line, and it exits with 3); ignore_term; drain_s; status (fields to override);
+mute (takes connections and never answers); answer (raw text instead of a reply); children (processes of its own).
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def behaviour() -> Any:
+    return json.loads(Path(sys.argv[3]).read_text())
+
+
+def status(said: dict[str, Any], began: float) -> dict[str, Any]:
+    active = time.monotonic() - began >= said.get("active_after_s", 0)
+    reply = {
+        "v": 1,
+        "ok": True,
+        "role": "active" if active else "starting",
+        "pid": os.getpid(),
+        "epoch": 1,
+        "last_receive_s": 0.1 if active else None,
+        "backlog": 0,
+        "conflicts": 0,
+        "telegram": "ok",
+        "router": "ok",
+        "reason": "",
+    }
+    reply.update(said.get("status", {}))
+    return reply
+
+
+def main() -> None:
+    assert sys.argv[1:3] == ["run", "--config"], sys.argv
+    said = behaviour()
+    print("fake bot begins", file=sys.stderr, flush=True)
+    if "die" in said:
+        print(said["die"], file=sys.stderr, flush=True)
+        sys.exit(3)
+
+    def end(number: int, frame: object) -> None:
+        time.sleep(behaviour().get("drain_s", 0))
+        print("fake bot ends in good order", file=sys.stderr, flush=True)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if said.get("ignore_term") else end)
+    for _ in range(said.get("children", 0)):
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            while True:
+                time.sleep(60)
+    began = time.monotonic()
+    Path(said["socket"]).unlink(missing_ok=True)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(said["socket"])
+    server.listen(8)
+    kept = []
+    while True:
+        client, _ = server.accept()
+        said = behaviour()
+        if said.get("mute"):
+            kept.append(client)
+            continue
+        request = json.loads(client.makefile().readline())
+        assert request == {"v": 1, "do": "status"}, request
+        client.sendall((said.get("answer") or json.dumps(status(said, began)) + "\n").encode())
+        client.close()
+
+
+main()
