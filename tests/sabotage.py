@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("resource_agents", "stonith", "kappa_bot", "crm_configs", "vagrant", "tests", "pyproject.toml", "README.md")
+ROOMS = ("resource_agents", "stonith", "kappa_bot", "crm_configs", "vagrant", "tests", "pyproject.toml", "README.md", "LICENSE")
 
 
 @dataclass(frozen=True)

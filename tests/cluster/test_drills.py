@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from kappa_lab.paths import BUILD, ROOT
 
+from kappa_lab.paths import BUILD, ROOT
 from tests.sabotage import Edit, apply, copy_tree
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -54,16 +54,46 @@ def test_users_notice_a_pause_and_nothing_else(name: str, tmp_path: Path) -> Non
     invariants = report["invariants"]
     assert isinstance(invariants, dict)
     assert invariants["updates_sent"] >= 100
-    assert [invariants[key] for key in ("poll_overlap_s", "updates_lost", "records_duplicated", "vip_overlap_s")] == [0] * 4
+    assert [invariants[key] for key in ("poll_overlap_s", "updates_lost", "records_duplicated", "vip_overlap_s")] == [
+        0
+    ] * 4
     html = (tmp_path / "latest" / "report.html").read_text()
     assert "<svg" in html
     assert nothing_is_left()
 
 
-# A bot that tells Telegram "I have it" and stores a second later: what is in its hands when the power goes is lost.
-ACKNOWLEDGES_BEFORE_STORING = [
-    Edit("kappa_bot/receiver.py", "TO BE FILLED", "IN"),
-]
+# A bot that tells Telegram "I have it" and stores it a second later: what it holds when the power goes is lost.
+ACKNOWLEDGES_BEFORE_STORING = Edit(
+    "kappa_bot/receiver.py",
+    "        await self._writer.commit(Work(ops))\n        self._offset = max(",
+    "        asyncio.get_running_loop().call_later(1, asyncio.ensure_future, self._writer.commit(Work(ops)))\n"
+    "        self._offset = max(",
+)
 # A fence agent that says yes and does nothing.
-LYING_FENCE_AGENT: list[Edit] = []
-NO_FENCING = [Edit("crm_configs/kappa.pcs.sh", "stonith-enabled=true", "stonith-enabled=false")]
+LYING_FENCE_AGENT = Edit(
+    "stonith/agent/actions.py",
+    "    try:\n        key = read_key(",
+    '    if settings.action in ("off", "reboot"):\n        return OK\n    try:\n        key = read_key(',
+)
+NO_FENCING = Edit("crm_configs/kappa.pcs.sh", "stonith-enabled=true", "stonith-enabled=false")
+
+
+@pytest.mark.parametrize(
+    ("edit", "name", "said"),
+    [
+        pytest.param(ACKNOWLEDGES_BEFORE_STORING, "power-cut", "nothing lost", id="acknowledges-before-storing"),
+        pytest.param(LYING_FENCE_AGENT, "freeze-and-thaw", "holder of the virtual IP", id="lying-fence-agent"),
+        pytest.param(NO_FENCING, "freeze-and-thaw", "holder of the virtual IP", id="no-fencing"),
+    ],
+)
+def test_a_drill_over_a_broken_project_is_red(edit: Edit, name: str, said: str, tmp_path: Path) -> None:
+    """Not only red, but for the right reason: the invariant that was broken is the one that is named."""
+    root = copy_tree(tmp_path / "copy")
+    apply(root, [edit])
+    ran, report = drill(root, name, tmp_path / "drills")
+    assert ran.returncode == 1, f"{ran.stdout}\n{ran.stderr}"
+    assert report["passed"] is False
+    assert report["violations"]
+    broken = [line for line in ran.stdout.splitlines() if said in line]
+    assert any("BROKEN" in line for line in broken), ran.stdout
+    assert nothing_is_left()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from kappa_lab import cluster, lab, power, topology
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
@@ -54,9 +55,11 @@ def test_pcs_describes_the_fence_agent() -> None:
 
 
 def test_pcs_made_the_configuration_without_a_warning() -> None:
-    said = on(NODE1, "cat", "/usr/share/kappa-ha/pcs.log")
-    assert "Warning" not in said
-    assert "Error" not in said
+    """But for what pcs says of a machine without an init system, and of defaults in general."""
+    expected = ("Unable to detect init system", "Defaults do not apply to resources which override them")
+    said = on(NODE1, "cat", "/usr/share/kappa-ha/pcs.log").splitlines()
+    odd = [line for line in said if ("Warning" in line or "Error" in line) and not any(e in line for e in expected)]
+    assert odd == []
 
 
 def test_the_configuration_is_well_in_the_clusters_own_eyes() -> None:
@@ -67,7 +70,8 @@ def test_the_virtual_ip_is_on_the_active_node_and_nginx_answers_on_it() -> None:
     holder = active()
     have = [n.name for n in topology.NODES if f"inet {topology.VIP}/" in on(n.container, "ip", "-o", "address")]
     assert have == [holder.name]
-    ask = f"import urllib.request as u; print(u.urlopen('http://{topology.VIP}:8080/kappa/health', timeout=5).read().decode())"
+    url = f"http://{topology.VIP}:8080/kappa/health"
+    ask = f"import urllib.request as u; print(u.urlopen({url!r}, timeout=5).read().decode())"
     assert f"serving on {holder.name}" in on("kappa-lab-watcher", "python", "-c", ask)
 
 
@@ -76,15 +80,10 @@ def test_the_bot_says_that_it_serves() -> None:
     assert "active" in said
 
 
-def test_a_standing_check_of_every_agent_at_every_level_is_ok() -> None:
-    holder = active().name
+def test_pacemaker_itself_checks_every_agent_and_finds_it_well() -> None:
+    holder = active().container
     for resource in ("router", "vip", "web", "bot"):
-        for level in ("0", "10"):
-            on(
-                topology.node(holder).container,
-                "crm_resource", "--force-check", "--resource", resource, f"--timeout=20s",
-            )  # fmt: skip
-            assert level in ("0", "10")
+        on(holder, "crm_resource", "--force-check", "--resource", resource)
 
 
 def test_the_bots_user_can_do_no_more_than_it_must() -> None:
@@ -155,7 +154,12 @@ def test_nginx_with_a_killed_master_comes_back() -> None:
 
 def test_an_address_that_was_deleted_by_hand_comes_back() -> None:
     holder = active()
-    on(holder.container, "sh", "-c", f"ip address delete {topology.VIP}/24 dev $(ip -o address | awk '/{topology.VIP}/ {{print $2}}')")
+    on(
+        holder.container,
+        "sh",
+        "-c",
+        f"ip address delete {topology.VIP}/24 dev $(ip -o address | awk '/{topology.VIP}/ {{print $2}}')",
+    )
 
     def there() -> bool:
         return any(f"inet {topology.VIP}/" in on(n.container, "ip", "-o", "address") for n in topology.NODES)

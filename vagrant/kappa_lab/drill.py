@@ -65,42 +65,55 @@ def mac_of(address: str) -> str:
 def run(scenario: Scenario, seed: int = 1) -> bool:
     """Run `scenario` in a fresh lab; leave history and report in build/drills. True when every invariant held.
 
-    The lab is taken down at the end, whatever happened. Raises LabError when the lab could not even be brought up.
+    The lab is taken down at the end, whatever happened. Raises LabError when it did not come as far as the fault; its
+    report says so too, so that `latest` never shows an older drill that passed. An interrupted drill leaves none.
     """
     if standing := lab.marked():
         say(f"A lab brought up by {standing} is standing here; a drill wants a fresh one.")
-        lab.down()
+        lab.down(quiet=True)
     say(f"Drill {scenario.name}: {scenario.purpose}")
     folder = new_folder(scenario.name)
+    (DRILLS / "latest").unlink(missing_ok=True)
     record = Record(scenario, seed, time.time())
-    failure: LabError | None = None
-    verdict: judge.Verdict | None = None
     try:
-        lab.up(f"the drill {scenario.name}")
-        with cluster.LogFollower(STATE / "log", folder / "cluster.jsonl") as follower:
-            try:
-                stages(record, follower)
-            except LabError as error:
-                failure = error
-                say(f"  the drill stopped: {error}")
-            if follower.failed:
-                failure = failure or LabError(follower.failed)
-        with step("collecting the evidence"):
-            collect(folder, record)
-        with step("judging"):
-            verdict = judge.judge(folder)
-            if failure:
-                verdict = verdict.with_violation(f"The drill did not run to its end: {failure}")
-            report.write(verdict, folder, folder)
+        failure = driven(record, folder)
+        verdict = judged(record, folder, failure)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     finally:
         with uninterrupted():
-            with contextlib.suppress(OSError):
+            if folder.exists():
                 keep_logs(folder)
             lab.down(quiet=True)
     point_latest(folder)
+    if failure and not record.fault_node:
+        raise failure
     say("\n" + report.summary(verdict))
     say(f"\nReport: {DRILLS / 'latest' / 'report.html'}")
     return verdict.passed
+
+
+def driven(record: Record, folder: Path) -> LabError | None:
+    """Bring the lab up and go through the stages; what kept the drill from its end, or None."""
+    try:
+        lab.up(f"the drill {record.scenario.name}")
+        with cluster.LogFollower(STATE / "log", folder / "cluster.jsonl") as follower:
+            stages(record, follower)
+        return LabError(follower.failed) if follower.failed else None
+    except LabError as error:
+        return error
+
+
+def judged(record: Record, folder: Path, failure: LabError | None) -> judge.Verdict:
+    with step("collecting the evidence"):
+        collect(folder, record)
+    with step("judging"):
+        verdict = judge.judge(folder)
+        if failure:
+            verdict = verdict.with_violation(f"The drill did not run to its end: {failure}")
+        report.write(verdict, folder, folder)
+    return verdict
 
 
 def stages(record: Record, follower: cluster.LogFollower) -> None:
@@ -127,9 +140,9 @@ def stages(record: Record, follower: cluster.LogFollower) -> None:
     with step("waiting for the first answer from another node"):
         wait("a user gets an answer from another node", lambda: answer_from_another(record), bounds.answer_s)
     with step(f"waiting for {holder} to come back"):
-        fault.heal()
         cluster.wait_for(f"{holder} is back in the cluster", lambda s: back(s, holder), bounds.rejoin_s)
         follower.note(e="online", node=holder)
+        fault.heal()
     with step("traffic goes on"):
         at_least = max(answered() + wanted.updates_after, wanted.updates_at_least)
         wait("traffic after the fault", lambda: answered() >= at_least, bounds.traffic_s)
