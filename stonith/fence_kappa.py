@@ -46,6 +46,9 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         return _fail(f"cannot read standard input ({error.strerror}); give key=value lines or options")
 
+    if settings.action == "validate-all":
+        return 0  # the options are right, and silence says so; what this host has is another matter
+
     from stonith.agent.actions import ActionError, run
 
     about = f"{settings.action} of {settings.plug}" if settings.plug else settings.action

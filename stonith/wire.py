@@ -9,12 +9,10 @@ beside it: nothing has to be put in a canonical order first, and nothing is pars
 MAC covers the nonce that the broker drew for this connection: recorded, it is of no use on another. The reply's MAC
 covers the request's: nobody but the holder of the key can have given this answer, and to no other question.
 
-Imported on every fencing action: nothing here but `hmac`, which is needed (standard library only, Python 3.9).
+Imported on every start of the agent: standard library only, Python 3.9, and `hmac` only where something is proven.
 """
 
 from __future__ import annotations
-
-import hmac
 
 VERSION = 1
 PORT = 7710
@@ -59,6 +57,8 @@ def reply_mac(key: bytes, asked: bytes, body: bytes) -> bytes:
 
 
 def _mac(key: bytes, purpose: bytes, bound_to: bytes, body: bytes) -> bytes:
+    import hmac
+
     return hmac.digest(key, purpose + bound_to + b" " + body, "sha256").hex().encode("ascii")
 
 
@@ -87,6 +87,8 @@ def split_reply(line: bytes) -> tuple[bytes, bytes] | None:
 
 def same(one: bytes, other: bytes) -> bool:
     """Compare two MACs in a time that does not tell where they differ."""
+    import hmac
+
     return hmac.compare_digest(one, other)
 
 

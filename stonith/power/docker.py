@@ -80,7 +80,7 @@ class Docker:
         return False
 
     def _call(self, method: str, path: str, deadline: float) -> tuple[int, object]:
-        """One call, in a version that both know. Returns the status and the body: parsed JSON, or a string if it was none."""
+        """One call, in a version that both know. Returns the status, and the body as JSON or, if none, as text."""
         if not self._version:
             self._version = self._negotiate(deadline)
         status, answer = self._request(method, f"/v{self._version}{path}", deadline)

@@ -39,13 +39,18 @@ class Switch:
     """The switches of one hypervisor's machines, by plug."""
 
     def __init__(
-        self, driver: Driver, machines: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+        self,
+        driver: Driver,
+        machines: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`machines`: the driver's name of each plug's machine."""
         self._driver = driver
         self._machines = dict(machines)
         self._turn = {plug: threading.Lock() for plug in machines}
         self._clock = clock
+        self._sleep = sleep
 
     def machine(self, plug: str) -> str:
         return self._machines[plug]
@@ -87,7 +92,7 @@ class Switch:
                 return Outcome(True, first, now)
             if now.state is State.ON and now.run != first.run:
                 return Outcome(True, first, now, f"instance {first.instance} ended; {plug} has been started anew since")
-            if self._clock() >= deadline:
+            if self._over(deadline):
                 return Outcome(False, first, now, f"{plug} is not proven off in time: {now.evidence}; {said}")
             if first.unit and self._clock() >= cut_at + AGAIN_S:  # without a unit it is not known what would be cut
                 cut_at = self._clock()
@@ -96,7 +101,7 @@ class Switch:
                 except DriverError as error:
                     said = str(error)
             else:
-                time.sleep(max(0.0, min(POLL_S, deadline - self._clock())))
+                self._sleep(POLL_S)
 
     def on(self, plug: str, deadline: float) -> Outcome:
         """Ok only if the machine is seen running."""
@@ -118,10 +123,10 @@ class Switch:
             now = self._look(plug, deadline)
             if now.state is State.ON:
                 return Outcome(True, first, now)
-            if self._clock() >= deadline:
+            if self._over(deadline):
                 return Outcome(False, first, now, f"{plug} is not seen running in time: {now.evidence} {said}".rstrip())
             if now.state is State.UNKNOWN:
-                time.sleep(max(0.0, min(POLL_S, deadline - self._clock())))
+                self._sleep(POLL_S)
             elif said:
                 return Outcome(False, first, now, f"{plug} was started ({said}) and is off again: {now.evidence}")
             else:
@@ -133,5 +138,13 @@ class Switch:
     def _take_turn(self, plug: str, deadline: float) -> bool:
         return self._turn[plug].acquire(timeout=max(0.0, deadline - self._clock()))
 
+    def _over(self, deadline: float) -> bool:
+        """No time is left for another look; one that is begun all the same would hide what was seen by the last."""
+        return self._clock() + 2 * POLL_S >= deadline
+
     def _look(self, plug: str, deadline: float, unit: str = "") -> Sight:
-        return self._driver.status(self._machines[plug], deadline, unit)
+        """Look once. A sight without an identity, or with another's, says nothing of this machine."""
+        sight = self._driver.status(self._machines[plug], deadline, unit)
+        if sight.state is not State.UNKNOWN and (not sight.unit or not sight.run or (unit and sight.unit != unit)):
+            return Sight(State.UNKNOWN, f"seen without its identity: {sight.evidence}")
+        return sight

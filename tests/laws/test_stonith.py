@@ -1,0 +1,117 @@
+"""The laws that fencing keeps, each broken on purpose in a copy; the tests that guard it must go red there."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.sabotage import Edit, red
+
+UNIT = "tests/unit/stonith/"
+
+BROKEN: dict[str, tuple[list[Edit], str]] = {
+    # Law 6: unknown is never off; a time-out is never success; a failed stop is never hidden
+    "a dead container counts as off": (
+        [Edit("stonith/power/docker.py", 'if status in ("exited", "created") and', 'if status != "running" and')],
+        "test_power_docker.py::test_what_proves_nothing_is_unknown",
+    ),
+    "a process that is left is overlooked": (
+        [Edit("stonith/power/docker.py", "and pid == 0 and not any", "and not any")],
+        "test_power_docker.py::test_what_proves_nothing_is_unknown",
+    ),
+    "whatever bears the name is the machine": (
+        [Edit("stonith/power/docker.py", 'if name != f"/{machine}" or (unit and seen_id != unit):', "if False:")],
+        "test_power_docker.py::test_an_id_that_begins_like_the_name_is_not_the_machine",
+    ),
+    "a container that is gone counts as off": (
+        [
+            Edit(
+                "stonith/power/docker.py",
+                "        if status != 200:\n            return Sight(State.UNKNOWN,",
+                '        if status != 200:\n            return Sight(State.OFF, "gone", "0" * 64, "never")\n'
+                "            return Sight(State.UNKNOWN,",
+            )
+        ],
+        "test_fence_kappa.py::test_a_machine_that_is_gone_is_unknown_not_off",
+    ),
+    "a sight without an identity is a proof": (
+        [Edit("stonith/power/switch.py", "if sight.state is not State.UNKNOWN and (", "if False and (")],
+        "test_power_switch.py::test_off_is_never_said_without_proof",
+    ),
+    "the hypervisor's word for a cut is believed": (
+        [
+            Edit(
+                "stonith/power/switch.py",
+                "said = self._driver.off(machine, first.unit, deadline)",
+                "self._driver.off(machine, first.unit, deadline)\n"
+                '                    return Outcome(True, first, Sight(State.OFF, "killed", first.unit, first.run))',
+            )
+        ],
+        "test_power_switch.py::test_what_the_driver_says_of_its_cut_is_no_proof",
+    ),
+    "out of time is success": (
+        [
+            Edit(
+                "stonith/power/switch.py",
+                'Outcome(False, first, now, f"{plug} is not proven off',
+                'Outcome(True, first, now, f"',
+            )
+        ],
+        "test_power_switch.py::test_unknown_after_the_cut_is_not_off",
+    ),
+    "no answer in time is success": (
+        [Edit("stonith/fence_kappa.py", 'return _fail(f"{about} failed: {error}")', "return 0")],
+        "test_hostile_broker.py::test_what_the_key_does_not_prove_is_worth_nothing[silent]",
+    ),
+    "the agent's own alarm is success": (
+        [
+            Edit("stonith/agent/ask.py", "call.socket.settimeout(left)", "call.socket.settimeout(None)"),
+            Edit("stonith/fence_kappa.py", "os._exit(1)", "os._exit(0)"),
+        ],
+        "test_hostile_broker.py::test_what_the_key_does_not_prove_is_worth_nothing[silent]",
+    ),
+    "a failed off half of a reboot is hidden": (
+        [Edit("stonith/agent/actions.py", 'if state not in ("off", "on"):  #', "if False:  #")],
+        "test_hostile_broker.py::test_a_reboot_whose_off_half_is_not_proven_fails_and_starts_nothing",
+    ),
+    "a frozen node is woken though its kill was refused": (
+        [Edit("stonith/power/docker.py", "if status == 204 and self._paused", "if self._paused")],
+        "test_fence_kappa.py::test_a_frozen_machine_whose_kill_is_refused_is_not_woken",
+    ),
+    "two survivors shoot twice": (
+        [Edit("stonith/power/switch.py", "if now.state is State.ON and now.run != first.run:", "if False:")],
+        "test_power_switch.py::test_the_second_of_two_finds_it_done",
+    ),
+    # who may fence at all
+    "an answer without proof is believed": (
+        [Edit("stonith/agent/ask.py", "if not wire.same(mac, wire.reply_mac(self._key, asked, reply)):", "if False:")],
+        "test_hostile_broker.py::test_what_the_key_does_not_prove_is_worth_nothing[another_key]",
+    ),
+    "a request is good for ever": (
+        [Edit("stonith/wire.py", '1 request ", nonce.encode("ascii"), body', '1 request ", b"", body')],
+        "test_hostile_client.py::test_a_request_replayed_on_another_connection_is_refused",
+    ),
+    "every client may switch everything": (
+        [Edit("stonith/power/request.py", "if plug and plug not in client.may:", "if False:")],
+        "test_fence_kappa.py::test_no_right_no_switch_and_no_look",
+    ),
+    # Law 8: say why
+    "a failure without a word": (
+        [Edit("stonith/fence_kappa.py", 'os.write(2, f"fence_kappa: {line}\\n".encode("utf-8", "replace"))', "pass")],
+        "test_fence_options.py::test_what_is_wrong_is_named",
+    ),
+    # Law 9: secrets stay in files
+    "a key in an error": (
+        [Edit("stonith/keyfile.py", "holds {len(key)} bytes", "holds {key!r}, {len(key)} bytes")],
+        "test_fence_options.py::test_a_key_file_that_will_not_do_is_named_and_its_content_is_not_shown",
+    ),
+    # Law 10: milliseconds count
+    "a heavy import on the path": (
+        [Edit("stonith/agent/ask.py", "import errno\n", "import errno\nimport socket\n")],
+        "test_fence_options.py::test_a_status_loads_nothing_that_it_does_not_need",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edits", "test"), BROKEN.values(), ids=BROKEN)
+def test_a_law_that_is_broken_is_noticed(tmp_path: Path, edits: list[Edit], test: str) -> None:
+    red(tmp_path, edits, [UNIT + test])
