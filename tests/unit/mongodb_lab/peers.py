@@ -71,7 +71,7 @@ def message(document: Document, flags: int = 0) -> bytes:
 class RawClient:
     """One connection to the router; what a driver would hide is seen here."""
 
-    def __init__(self, port: int, timeout: float = 10.0) -> None:
+    def __init__(self, port: int, timeout: float = 5.0) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self._request = 100
 
@@ -142,6 +142,7 @@ class FakeMember:
     asked: list[Document] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
     connections: int = 0
+    greeted: int = 0
     open: set[socket.socket] = field(default_factory=set)
     port: int = 0
 
@@ -201,6 +202,7 @@ class FakeMember:
 
     def _hello(self, asked: Document) -> Document:
         with self._changed:
+            self.greeted += 1
             version = asked.get("topologyVersion")
             if version and version["counter"] == self._counter:
                 self._changed.wait(asked["maxAwaitTimeMS"] / 1000)
@@ -310,7 +312,7 @@ class StandIn:
     def said(self) -> str:
         return self.output.read_text()
 
-    def client(self, timeout: float = 10.0) -> RawClient:
+    def client(self, timeout: float = 5.0) -> RawClient:
         return RawClient(self.port, timeout)
 
     def terminate(self, within: float = 10.0) -> int:

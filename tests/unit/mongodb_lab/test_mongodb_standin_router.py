@@ -175,7 +175,7 @@ def test_a_command_in_a_second_section_is_found(calm: tuple[FakeMember, StandIn]
 
 
 def test_without_a_primary_it_greets_and_pings_and_commands_fail_in_time(tmp_path: Path) -> None:
-    with lab(tmp_path, primary=False) as (_, router), router.client() as client:
+    with lab(tmp_path, primary=False) as (_, router), router.client(timeout=4) as client:
         assert client.ask({"hello": 1})["msg"] == "isdbgrid"
         assert client.ask({"ping": 1})["ok"] == 1
         began = time.monotonic()
@@ -183,7 +183,7 @@ def test_without_a_primary_it_greets_and_pings_and_commands_fail_in_time(tmp_pat
         took = time.monotonic() - began
         assert (said["ok"], said["code"], said["codeName"]) == (0, 133, "FailedToSatisfyReadPreference")
         assert 'Could not find host matching read preference { mode: "primary" } for set kappa0' in said["errmsg"]
-        assert 0.4 < took < 5, "it waits for a primary as long as it was told to, then says so"
+        assert took > 0.4, "it waits for a primary as long as it was told to, then says so"
         assert client.ask({"ping": 1})["ok"] == 1, "the connection lives on"
 
 
@@ -210,7 +210,7 @@ def test_a_client_that_leaves_is_not_kept_waiting_for_a_primary(tmp_path: Path) 
 
 def test_an_idle_connection_ends_when_the_primary_steps_down(pair: tuple[FakeMember, StandIn]) -> None:
     member, router = pair
-    with router.client() as client, router.client() as monitor:
+    with router.client(timeout=3) as client, router.client() as monitor:
         client.ask({"find": "places"})
         monitor.ask({"hello": 1})
         member.become(primary=False)
@@ -275,10 +275,14 @@ def test_other_errors_pass_as_they_are(calm: tuple[FakeMember, StandIn]) -> None
 
 
 def test_two_that_call_themselves_primary_are_told_apart_by_their_election(tmp_path: Path) -> None:
-    with FakeMember(election=5) as new, FakeMember(election=4) as old:
+    with FakeMember(election=9) as new, FakeMember(election=4) as old:
         hosts = new.hosts = old.hosts = [f"127.0.0.1:{member.port}" for member in (new, old)]
         with StandIn(tmp_path, f"kappa0/{hosts[1]},{hosts[0]}") as router:
             until(lambda: f'"primary": "{hosts[0]}"' in router.said(), "the later election is known")
+            until(lambda: old.greeted >= 2, "the other has been heard, and is asked again")
+            asked = old.greeted
+            old.become(primary=True)  # it says so once more, of an election between the two
+            until(lambda: old.greeted > asked, "and is heard")
             with router.client() as client:
                 client.ask({"insert": "places"})
         assert [next(iter(one)) for one in new.asked].count("insert") == 1
@@ -420,7 +424,7 @@ def test_it_ends_cleanly_with_clients_connected(pair: tuple[FakeMember, StandIn]
 
 
 def test_as_mongos_it_goes_on_serving_for_a_while_when_told_to_end(tmp_path: Path) -> None:
-    with lab(tmp_path, "--setParameter", "mongosShutdownTimeoutMillisForSignaledShutdown=1500") as (_, router):
+    with lab(tmp_path, "--setParameter", "mongosShutdownTimeoutMillisForSignaledShutdown=800") as (_, router):
         assert router.process
         with router.client() as client:
             client.ask({"find": "places"})
@@ -428,7 +432,7 @@ def test_as_mongos_it_goes_on_serving_for_a_while_when_told_to_end(tmp_path: Pat
             until(lambda: client.ask({"hello": 1})["ok"] == 0, "its greeting says that it goes")
             said = client.ask({"hello": 1})
             assert (said["code"], said["codeName"]) == (91, "ShutdownInProgress")
-            assert 0 < said["remainingQuiesceTimeMillis"] <= 1500
+            assert 0 < said["remainingQuiesceTimeMillis"] <= 800
             assert client.ask({"find": "places"})["ok"] == 1
             assert not router.ended()
         assert router.process.wait(10) == 0

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kappa_lab.mongodb import options
+from kappa_lab.mongodb import keyfile, options
+from kappa_lab.mongodb.keyfile import KeyFileError
 from kappa_lab.mongodb.options import OptionError
 from tests.mongod import free_port
 from tests.unit.mongodb_lab.peers import SET, FakeMember, StandIn, environment, mongos, run_mongos, until
@@ -169,28 +170,39 @@ def test_it_says_that_it_is_a_stand_in() -> None:
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
 def test_an_open_keyfile_is_refused(tmp_path: Path, mode: int) -> None:
-    ran = run_mongos(*WHERE, "--port", str(free_port()), "--keyFile", key(tmp_path, mode))
-    assert ran.returncode == 1
-    assert "too open" in ran.stderr
-    assert len(ran.stderr.splitlines()) == 1
+    with pytest.raises(KeyFileError, match="too open"):
+        keyfile.read(key(tmp_path, mode))
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_keyfile_of_its_owners_alone_is_read(tmp_path: Path, mode: int) -> None:
+    assert keyfile.read(key(tmp_path, mode, "c2Vj cmV0\n c2VjcmV0\n")) == "c2VjcmV0c2VjcmV0"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("short", "has 5 characters"), ("a" * 1025, "has 1025 characters"), ("abc!!defghi", "not base64"), ("", "0 char")],
+    [
+        ("short", "has 5 characters"),
+        ("a" * 1025, "has 1025 characters"),
+        ("abc!!defghi", "not base64"),
+        ("clé de la ville", "not base64"),
+        ("", "0 characters"),
+    ],
 )
 def test_a_key_that_mongod_refuses_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    ran = run_mongos(*WHERE, "--port", str(free_port()), "--keyFile", key(tmp_path, text=text))
-    assert ran.returncode == 1
-    assert said in ran.stderr
-    assert not text or text not in ran.stderr, "a key is never shown"
+    with pytest.raises(KeyFileError, match=said) as caught:
+        keyfile.read(key(tmp_path, text=text))
+    assert not text or text not in str(caught.value), "a key is never shown"
 
 
-def test_a_keyfile_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing", tmp_path):
-        ran = run_mongos(*WHERE, "--port", str(free_port()), "--keyFile", str(path))
+def test_a_keyfile_that_will_not_do_ends_it_before_it_begins(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for path in (key(tmp_path, 0o644), str(tmp_path / "missing"), str(tmp_path)):
+        ran = run_mongos(*WHERE, "--port", str(free_port()), "--keyFile", path, "--logpath", str(log), within=5)
         assert ran.returncode == 1
+        assert path in ran.stderr
         assert len(ran.stderr.splitlines()) == 1
+    assert not log.exists()
 
 
 # -- listening

@@ -30,6 +30,8 @@ def read(uri: str, user: str, secret: str, auth_database: str = DATABASE, within
     """`places` (of Data), `pending_updates` (of Updates, stored and not done), `unsent_replies` (of Replies), `lease`
     (None when there never was one) and `read_at` (epoch seconds). Raises LabError.
     """
+    if not uri.startswith(("mongodb://", "mongodb+srv://")):
+        raise LabError(f"MongoDB's address {uri} is not understood: it must begin with mongodb://.")
     try:
         client: MongoClient[Document] = MongoClient(
             uri,
