@@ -68,59 +68,58 @@ def install(root: Path, interpreter: str, source: Path) -> list[Path]:
     for agent, module in AGENTS.items():
         wanted[AGENT_DIRECTORY / agent] = (agent_launcher(interpreter, module).encode(), 0o755)
     wanted[FENCE_AGENT] = (fence_launcher(interpreter).encode(), 0o755)
-    before = read_manifest(root)
+    before, directories = read_manifest(root)
     for path, (content, _) in wanted.items():
         target = root / path
         if path not in before and os.path.lexists(target) and (not target.is_file() or target.read_bytes() != content):
             raise click.ClickException(f"{target} exists and is not kappa-ha's; move it away first.")
+    directories |= {above for path in wanted for above in path.parents if above.parts and not (root / above).is_dir()}
     # The manifest comes first: should this be interrupted, the next run still knows what is ours.
-    put(root / MANIFEST, "".join(f"{path}\n" for path in sorted({*wanted, *before})).encode(), 0o644)
+    write_manifest(root, before | set(wanted), directories)
     for path in sorted(before - set(wanted)):
         (root / path).unlink(missing_ok=True)
     for path, (content, mode) in wanted.items():
         put(root / path, content, mode)
-    put(root / MANIFEST, "".join(f"{path}\n" for path in sorted(wanted)).encode(), 0o644)
+    write_manifest(root, set(wanted), directories)
     compile_library(root, interpreter)
     return sorted(wanted)
 
 
 def uninstall(root: Path) -> list[Path]:
-    """Remove what install put, what Python compiled from it, and directories that are empty then."""
-    ours = read_manifest(root)
-    if not ours:
-        return []
-    for path in ours:
+    """Remove what install put, what Python compiled from it, and the directories that were made for it, once empty."""
+    files, directories = read_manifest(root)
+    for path in files:
         (root / path).unlink(missing_ok=True)
     for cache in (root / LIBRARY).rglob("__pycache__"):
         shutil.rmtree(cache)
     (root / MANIFEST).unlink(missing_ok=True)
-    directories = {
-        parent for path in {*ours, MANIFEST} for parent in path.parents if parent.parts[:2] == ("usr", "lib")
-    }
-    for directory in sorted(directories, key=lambda path: len(path.parts), reverse=True):
-        # Directories of our own, and the provider's; what others use (usr/lib, ocf) is left alone.
-        if directory.is_relative_to(LIBRARY) or directory == AGENT_DIRECTORY:
-            remove_empty(root / directory)
-    return sorted(ours)
+    for directory in sorted(directories, reverse=True):
+        if (root / directory).is_dir() and not any((root / directory).iterdir()):
+            (root / directory).rmdir()
+    return sorted(files)
 
 
-def remove_empty(directory: Path) -> None:
-    if directory.is_dir() and not any(directory.iterdir()):
-        directory.rmdir()
-
-
-def read_manifest(root: Path) -> set[Path]:
-    """What is installed under `root`, as the manifest says; a path that leads elsewhere is not believed."""
+def read_manifest(root: Path) -> tuple[set[Path], set[Path]]:
+    """Files that are installed under `root` and directories that were made for them (these end in a slash)."""
     try:
         lines = (root / MANIFEST).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        return set()
-    allowed = (LIBRARY, AGENT_DIRECTORY, FENCE_AGENT)
-    paths = {Path(line) for line in lines if line}
-    for path in paths:
-        if ".." in path.parts or not any(path.is_relative_to(one) for one in allowed):
-            raise click.ClickException(f"{root / MANIFEST} names {path}, which kappa-agents never installs; remove it.")
-    return paths
+        return set(), set()
+    files = {Path(line) for line in lines if not line.endswith("/")}
+    directories = {Path(line) for line in lines if line.endswith("/")}
+    # It is read by root, who then deletes: what kappa-agents never installs is not believed.
+    homes = (LIBRARY, AGENT_DIRECTORY, FENCE_AGENT)
+    strange = {file for file in files if not any(file.is_relative_to(home) for home in homes)}
+    strange |= {one for one in directories if not any(one.is_relative_to(h) or h.is_relative_to(one) for h in homes)}
+    strange |= {path for path in files | directories if ".." in path.parts}
+    if strange:
+        raise click.ClickException(f"{root / MANIFEST} names {min(strange)}, which is not kappa-ha's; correct it.")
+    return files, directories
+
+
+def write_manifest(root: Path, files: set[Path], directories: set[Path]) -> None:
+    lines = sorted([*map(str, files), *(f"{directory}/" for directory in directories)])
+    put(root / MANIFEST, "".join(f"{line}\n" for line in lines).encode(), 0o644)
 
 
 def put(target: Path, content: bytes, mode: int) -> None:
@@ -151,7 +150,7 @@ def compile_library(root: Path, interpreter: str) -> None:
     """Compile with the interpreter that will run it, the paths inside being those it will have after staging."""
     command = [interpreter, "-IS", "-m", "compileall", "-q", "-s", str(root), "-p", "/"]
     command += ["--invalidation-mode", "timestamp", str(root / LIBRARY)]
-    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, umask=0o022)
     if ran.returncode != 0:
         said = (ran.stdout + ran.stderr).strip().splitlines()
         raise click.ClickException(

@@ -1,0 +1,125 @@
+"""The laws, broken on purpose in the agents: each time, the named tests must go red."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.sabotage import Edit, red
+
+UNIT = "tests/unit/resource_agents"
+BOT = f"{UNIT}/test_agent_telegram_bot.py"
+
+
+@pytest.mark.parametrize(
+    ("edit", "test"),
+    [
+        pytest.param(
+            Edit("resource_agents/telegram_bot.py", "said.last_receive_s > deaf_after_s", "said.last_receive_s < 0"),
+            f"{BOT}::test_a_deaf_bot_is_failed",
+            id="law-5-a-deaf-bot-passes",
+        ),
+        pytest.param(
+            Edit("resource_agents/mongos.py", 'said.get("msg") != "isdbgrid"', 'said.get("msg") == "never"'),
+            f"{UNIT}/test_agent_mongos.py::test_what_does_not_answer_as_a_router_is_none",
+            id="law-5-a-mongod-passes-as-a-router",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/host/daemon.py",
+                "        if running.state == processes.FROZEN:\n"
+                "            raise Failure(GENERIC, self._frozen(record.pid))\n        return record",
+                "        return record",
+            ),
+            f"{BOT}::test_a_frozen_bot_is_failed_and_stopped_by_force_at_once",
+            id="law-5-a-frozen-bot-passes",
+        ),
+        pytest.param(
+            Edit("resource_agents/host/daemon.py", "if not deadline.wait(gone):", "if deadline.wait(gone) is None:"),
+            f"{BOT}::test_a_stop_that_cannot_end_it_is_a_failed_stop",
+            id="law-6-a-failed-stop-is-hidden",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/ocf/agent.py",
+                "code, reason = GENERIC, _interrupted(operation, interrupted)",
+                'code, reason = OK, ""',
+            ),
+            f"{UNIT}/test_agent_guard.py::test_a_signal_ends_it_with_a_reason",
+            id="law-6-an-interrupted-stop-counts-as-done",
+        ),
+        pytest.param(
+            Edit("resource_agents/ocf/operation.py", 'self.lenient = action == "stop"', "self.lenient = False"),
+            f"{UNIT}/test_agent_contract.py::test_stop_of_something_stopped_is_success_whatever_is_missing_or_wrong",
+            id="law-7-stop-refuses-wrong-parameters",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/host/daemon.py",
+                "        record = processes.read_record(self.record_file)\n        everyone",
+                "        record = None\n        everyone",
+            ),
+            f"{BOT}::test_stop_without_parameters_ends_what_was_started",
+            id="law-7-stop-without-parameters-only-says-so",
+        ),
+        pytest.param(
+            Edit("resource_agents/ocf/operation.py", "    if code != OK:\n", "    if code not in (OK, 7):\n"),
+            f"{UNIT}/test_agent_contract.py::test_a_probe_of_something_never_started_says_not_running",
+            id="law-8-a-failure-without-a-reason",
+        ),
+        pytest.param(
+            Edit("resource_agents/host/logs.py", "return redacted(lines[-1])[-300:]", "return lines[-1]"),
+            f"{BOT}::test_a_start_that_dies_says_its_last_words_at_once",
+            id="law-9-a-token-in-a-reason",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/host/daemon.py",
+                "from resource_agents.host import processes\n",
+                "import json  # noqa: F401\n\nfrom resource_agents.host import processes\n",
+            ),
+            f"{UNIT}/test_agent_contract.py::test_the_monitor_path_imports_nothing_heavy",
+            id="law-10-a-heavy-import-on-the-monitor-path",
+        ),
+        pytest.param(
+            Edit("resource_agents/host/processes.py", "now.start == self.start", "now.start"),
+            f"{UNIT}/test_agent_processes.py::test_a_recycled_pid_is_not_ours",
+            id="a-recycled-pid-is-taken-for-ours",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/host/spawn.py",
+                '        os.write(go_write, b"g")\n',
+                '        os.write(go_write, b"g")\n        processes.forget(record_file)\n',
+            ),
+            f"{BOT}::test_an_agent_killed_in_the_middle_of_start_leaves_nothing_unrecorded",
+            id="a-program-runs-unrecorded",
+        ),
+    ],
+)
+def test_broken_on_purpose_it_goes_red(tmp_path: Path, edit: Edit, test: str) -> None:
+    red(tmp_path, [edit], [test])
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("edit", "test"),
+    [
+        pytest.param(
+            Edit("resource_agents/vip.py", "            if owner:\n", "            if owner == 1:\n"),
+            f"{UNIT}/test_agent_vip.py::test_an_address_that_another_host_has_is_not_taken",
+            id="law-1-two-holders-of-the-address",
+        ),
+        pytest.param(
+            Edit("resource_agents/vip.py", "*_remembered(operation)", "*[]"),
+            f"{UNIT}/test_agent_vip.py::test_stop_without_parameters_removes_what_was_started",
+            id="law-7-stop-without-parameters-leaves-the-address",
+        ),
+        pytest.param(
+            Edit("resource_agents/host/daemon.py", "left = processes.session_members(record.pid)", "left = []"),
+            f"{UNIT}/test_agent_nginx.py::test_orphans_of_a_killed_master_are_ended_and_the_port_comes_back",
+            id="law-6-orphans-of-a-killed-master-are-not-seen",
+        ),
+    ],
+)
+def test_broken_on_purpose_as_root_it_goes_red(tmp_path: Path, edit: Edit, test: str) -> None:
+    red(tmp_path, [edit], [test])

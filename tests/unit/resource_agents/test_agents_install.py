@@ -1,0 +1,204 @@
+"""`kappa-agents install` and `uninstall`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from resource_agents import cli
+from tests.unit.resource_agents.conftest import PYTHON
+
+
+def kappa_agents(*words: object) -> Result:
+    result = CliRunner().invoke(cli.main, [str(word) for word in words])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def install(root: Path, *more: object) -> Result:
+    return kappa_agents("install", "--root", root, "--python", PYTHON, *more)
+
+
+def tree(root: Path) -> dict[str, tuple[int, int, int]]:
+    """path → mode, modification time, inode of everything below."""
+    found = {}
+    for path in root.rglob("*"):
+        seen = path.lstat()
+        found[str(path.relative_to(root))] = (
+            seen.st_mode & 0o7777,
+            seen.st_mtime_ns if path.is_file() else 0,
+            seen.st_ino,
+        )
+    return found
+
+
+def test_everything_is_where_pacemaker_looks(tmp_path: Path) -> None:
+    result = install(tmp_path)
+    assert result.exit_code == 0, result.output
+    agents = tmp_path / "usr/lib/ocf/resource.d/kappa"
+    assert sorted(path.name for path in agents.iterdir()) == ["mongos", "nginx", "telegram-bot", "vip"]
+    for path in (*agents.iterdir(), tmp_path / "usr/sbin/fence_kappa"):
+        assert path.stat().st_mode & 0o777 == 0o755
+        assert path.read_text().splitlines()[0] == f"#!{PYTHON} -IS"
+        assert str(path) in result.output
+        assert len(path.read_text().splitlines()) == 5, "compiled at every start, so it is kept tiny"
+    library = tmp_path / "usr/lib/kappa-ha"
+    assert not (library / "resource_agents/cli.py").exists(), "nothing on an agent's path needs more than the library"
+    assert not (library / "stonith/power").exists()
+    sources = set(library.rglob("*.py"))
+    compiled = set(library.rglob("*.pyc"))
+    assert {path.parent.parent / f"{path.name.split('.')[0]}.py" for path in compiled} == sources, "all precompiled"
+    ran = subprocess.run([str(agents / "vip"), "meta-data"], capture_output=True, text=True, env={}, cwd="/")
+    assert ran.returncode == 0
+    ran = subprocess.run(
+        [str(tmp_path / "usr/sbin/fence_kappa"), "-o", "metadata"], capture_output=True, text=True, env={}
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "<resource-agent" in ran.stdout
+
+
+def test_compiled_files_name_where_they_will_be(tmp_path: Path) -> None:
+    install(tmp_path)
+    compiled = next((tmp_path / "usr/lib/kappa-ha/resource_agents/__pycache__").glob("vip.*.pyc")).read_bytes()
+    assert b"/usr/lib/kappa-ha/resource_agents/vip.py" in compiled
+    assert os.fsencode(tmp_path) not in compiled
+
+
+def test_a_second_install_changes_nothing(tmp_path: Path) -> None:
+    install(tmp_path)
+    before = tree(tmp_path)
+    assert install(tmp_path).exit_code == 0
+    assert tree(tmp_path) == before
+
+
+def test_install_repairs_and_upgrades(tmp_path: Path) -> None:
+    install(tmp_path)
+    before = set(tree(tmp_path))
+    library = tmp_path / "usr/lib/kappa-ha"
+    (library / "resource_agents/vip.py").write_text("broken")
+    (tmp_path / "usr/lib/ocf/resource.d/kappa/vip").unlink()
+    (tmp_path / "usr/sbin/fence_kappa").chmod(0o600)
+    # An earlier version had a file that this one has not.
+    (library / "resource_agents/old.py").touch()
+    manifest = library / "MANIFEST"
+    manifest.write_text(manifest.read_text() + "usr/lib/kappa-ha/resource_agents/old.py\n")
+    assert install(tmp_path).exit_code == 0
+    assert set(tree(tmp_path)) == before
+    assert (
+        subprocess.run(
+            [str(tmp_path / "usr/lib/ocf/resource.d/kappa/vip"), "meta-data"], capture_output=True
+        ).returncode
+        == 0
+    )
+    assert (tmp_path / "usr/sbin/fence_kappa").stat().st_mode & 0o777 == 0o755
+
+
+def test_uninstall_removes_exactly_what_install_put(tmp_path: Path) -> None:
+    (tmp_path / "usr/lib/ocf/resource.d/heartbeat").mkdir(parents=True)
+    (tmp_path / "usr/lib/ocf/resource.d/heartbeat/Dummy").touch()
+    (tmp_path / "usr/lib/python").mkdir()
+    before = tree(tmp_path)
+    install(tmp_path)
+    assert kappa_agents("uninstall", "--root", tmp_path).exit_code == 0
+    assert tree(tmp_path) == before
+    result = kappa_agents("uninstall", "--root", tmp_path)
+    assert result.exit_code == 0
+    assert "nothing" in result.output
+    install(tmp_path)
+    theirs = tmp_path / "usr/lib/ocf/resource.d/kappa/somebody-elses"
+    theirs.touch()
+    assert kappa_agents("uninstall", "--root", tmp_path).exit_code == 0
+    assert set(tree(tmp_path)) - set(before) == {str(p.relative_to(tmp_path)) for p in (theirs, theirs.parent)}
+
+
+def test_an_interrupted_install_is_finished_or_removed_by_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(tmp_path)
+    put, left = cli.put, 10
+
+    def dying(target: Path, content: bytes, mode: int) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(28, "No space left on device", str(target))
+        put(target, content, mode)
+
+    monkeypatch.setattr(cli, "put", dying)
+    result = install(tmp_path)
+    assert result.exit_code == 1
+    assert "No space left on device" in result.output
+    monkeypatch.undo()
+    assert kappa_agents("uninstall", "--root", tmp_path).exit_code == 0
+    assert tree(tmp_path) == before
+
+
+def test_somebody_elses_file_is_not_overwritten(tmp_path: Path) -> None:
+    theirs = tmp_path / "usr/sbin/fence_kappa"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs")
+    before = tree(tmp_path)
+    result = install(tmp_path)
+    assert result.exit_code == 1
+    assert f"{theirs} exists" in result.output
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("line", ["etc/passwd", "/etc/passwd", "usr/lib/kappa-ha/../../../etc/passwd", "etc/", "../x/"])
+def test_a_manifest_that_names_others_files_is_not_believed(tmp_path: Path, line: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").touch()
+    install(tmp_path)
+    manifest = tmp_path / "usr/lib/kappa-ha/MANIFEST"
+    manifest.write_text(manifest.read_text() + line + "\n")
+    result = kappa_agents("uninstall", "--root", tmp_path)
+    assert result.exit_code == 1
+    assert "not kappa-ha's" in result.output
+    assert (tmp_path / "etc/passwd").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("#!/bin/sh\necho 3 8\n", "is python 3.8; the agents need 3.9"),
+        ("#!/bin/sh\nexit 1\n", "is not a working python"),
+        ("#!/bin/sh\necho hello\n", "is not a working python"),
+        ("", "is not a working python"),
+    ],
+)
+def test_an_unfit_interpreter_is_refused(tmp_path: Path, content: str, says: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(content)
+    python.chmod(0o755)
+    result = kappa_agents("install", "--root", tmp_path / "root", "--python", python)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert not (tmp_path / "root").exists()
+    for wrong in ("python3", "/usr/bin/env python3", "/nonexistent"):
+        assert kappa_agents("install", "--root", tmp_path / "root", "--python", wrong).exit_code == 1
+
+
+def test_errors_are_one_sentence_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "usr").touch()
+    ran = subprocess.run(
+        [sys.executable, "-m", "resource_agents.cli", "install", "--root", str(tmp_path), "--python", PYTHON],
+        capture_output=True,
+        text=True,
+        cwd=Path(cli.__file__).parent.parent,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Error: ")
+    assert ran.stderr.count("\n") == 1
+
+
+def test_what_is_installed_is_readable_by_all_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        install(tmp_path)
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "usr").rglob("*"):
+        assert path.stat().st_mode & 0o044 == 0o044, path
