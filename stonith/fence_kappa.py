@@ -17,8 +17,15 @@ if not __package__:  # run as a file, with no search path of its own (-IS)
     sys.path.insert(0, home if os.path.isdir(os.path.join(home, "stonith", "agent")) else LIBRARY)
 
 
-def main() -> int:
-    """Read the options, do the action, return its exit code. Whatever goes wrong: 1, and one line on standard error."""
+def main() -> None:
+    """Read the options, do the action and exit with its code; never return, so that no caller can lose the code.
+
+    Whatever goes wrong is exit code 1 and one line on standard error.
+    """
+    sys.exit(_guarded())
+
+
+def _guarded() -> int:
     try:
         return _run(sys.argv[1:])
     except KeyboardInterrupt:
@@ -101,4 +108,4 @@ def _where(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

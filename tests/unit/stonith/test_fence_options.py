@@ -11,7 +11,7 @@ import pytest
 
 from stonith.agent import describe
 from stonith.agent.options import ACTIONS, OPTIONS, Settings, UsageError
-from tests.unit.stonith.broker import AGENT, Broker, fence
+from tests.unit.stonith.broker import AGENT, ROOT, Broker, fence
 
 GOOD: dict[str, object] = {
     "plug": "node2",
@@ -100,6 +100,19 @@ def test_closed_standard_input_ends_in_one_line() -> None:
 def test_closed_standard_output_is_no_success() -> None:
     ran = subprocess.run(["sh", "-c", f"{sys.executable} -IS {AGENT} -o metadata >&-"], capture_output=True, timeout=30)
     assert ran.returncode == 1
+
+
+def test_main_exits_and_does_not_return_so_that_no_launcher_can_lose_its_code() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", "from stonith.fence_kappa import main\nmain()"],
+        input="action=off\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=ROOT,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("fence_kappa: server is missing")
 
 
 # -- key files

@@ -191,3 +191,17 @@ def test_an_engine_that_is_away_is_unknown_and_its_return_is_noticed(tmp_path: P
         assert power.fence("list").code == 0  # what there is to switch is known without the engine
         hidden.rename(socket_path)
         assert power.fence("off", "node2").code == 0
+
+
+def test_the_example_is_a_configuration(tmp_path: Path) -> None:
+    from stonith.power.config import load
+
+    write_config(tmp_path, tmp_path / "docker.sock")  # for its keys
+    text = (broker.ROOT / "stonith" / "power" / "kappa-powerd.example.toml").read_text()
+    path = tmp_path / "example.toml"
+    path.write_text(text.replace("/etc/kappa/power/", f"{tmp_path}/").replace("/var/log/kappa/", f"{tmp_path}/"))
+    config = load(path)
+    assert {name: client.may for name, client in config.clients.items()} == {
+        node: tuple(peer for peer in NODES if peer != node) for node in NODES
+    }
+    assert config.listen == (("10.77.1.1", 7710), ("10.77.2.1", 7710))
