@@ -114,13 +114,21 @@ def test_it_makes_a_set_with_users_and_a_second_time_changes_nothing(tier: Tier)
         assert hello["me"] == f"127.0.0.1:{tier.ports[0]}", "the first is preferred"
         states = [one["stateStr"] for one in client.admin.command("replSetGetStatus")["members"]]
         assert sorted(states) == ["PRIMARY", "SECONDARY"]
-        client.kappa.command("createUser", "kappa_bot", pwd="x", roles=[{"role": "readWrite", "db": "kappa"}])
+        for made in ("createUser", "updateUser"):
+            client.kappa.command(made, "kappa_bot", pwd="x", roles=[{"role": "readWrite", "db": "kappa"}])
+        for made in ("createRole", "updateRole"):
+            client.kappa.command(made, "kappaBot", privileges=[], roles=[])
         client.kappa.Data.insert_one({"_id": 1, "updateId": 5, "properties": {"Popup_es": "un bache"}})
         client.kappa.Updates.insert_many([{"_id": 5}, {"_id": 6, "pending": True}])
         client.kappa.Replies.insert_one({"_id": "5:0"})
         client.kappa.Lease.insert_one({"_id": "poller", "epoch": 3, "holder": "node2"})
-        with pytest.raises(OperationFailure):
+        for more in ("root", "userAdminAnyDatabase", "readWriteAnyDatabase"):
+            with pytest.raises(OperationFailure) as caught:
+                client.admin.command("grantRolesToUser", "kappa_admin", roles=[more])
+            assert caught.value.code == 13
+        with pytest.raises(OperationFailure) as caught:
             client.other.data.insert_one({})
+        assert caught.value.code == 13
 
 
 def test_what_the_judge_reads_and_that_it_can_change_nothing(tier: Tier, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
-from pymongo.write_concern import WriteConcern
 
 from kappa_lab.errors import LabError
 from kappa_lab.mongodb import address, keyfile
@@ -24,9 +23,13 @@ from kappa_lab.mongodb.scram import MECHANISM, SYSTEM_USER
 from kappa_lab.progress import step
 
 DATABASE = "kappa"
+REVOKER = "revokeAnyRole"
+"""A role of our own: MongoDB lets nobody change a role or a user's roles who may not revoke roles in all databases."""
+
 ALREADY_INITIALIZED = 23
 AUTHENTICATION_FAILED = 18
 USER_EXISTS = 51003
+ROLE_EXISTS = 51002
 STEP_S = 0.05
 
 Document = dict[str, Any]
@@ -45,7 +48,7 @@ class User:
 
 def administrator(name: str, password: str) -> User:
     """Prepares the bot's database and looks at the set's health; it has no say in any other database."""
-    return User(name, "admin", password, (("dbOwner", DATABASE), ("clusterMonitor", "admin")))
+    return User(name, "admin", password, (("dbOwner", DATABASE), ("clusterMonitor", "admin"), (REVOKER, "admin")))
 
 
 def judge(name: str, password: str) -> User:
@@ -158,6 +161,24 @@ class Initiation:
         self.until("a primary, and all others SECONDARY", look)
         return primary
 
+    def define_role(self) -> None:
+        """Define REVOKER where it is missing."""
+
+        def look() -> bool:
+            with self.system(self.healthy()) as client:
+                everywhere = {"resource": {"db": "", "collection": ""}, "actions": ["revokeRole"]}
+                try:
+                    client.admin.command(
+                        "createRole", REVOKER, privileges=[everywhere], roles=[],
+                        writeConcern={"w": "majority", "wtimeout": 10_000},
+                    )  # fmt: skip
+                except OperationFailure as error:
+                    if error.code != ROLE_EXISTS:
+                        raise
+                return True
+
+        self.until(f"the role {REVOKER} exists", look)
+
     def create(self, user: User) -> bool:
         """Create `user` where it is missing. Returns whether it was. Raises LabError when it is there with another
         password.
@@ -167,7 +188,7 @@ class Initiation:
         def look() -> bool:
             nonlocal made
             with self.system(self.healthy()) as client:
-                database = client[user.database].with_options(write_concern=WriteConcern("majority", wtimeout=10_000))
+                database = client[user.database]
                 if database.command("usersInfo", user.name)["users"]:
                     return True
                 roles = [{"role": role, "db": where} for role, where in user.roles]
@@ -220,6 +241,7 @@ def initiate(work: Initiation, users: Sequence[User]) -> None:
     with step("waiting for a primary and its secondaries"):
         primary = work.healthy()
     print(f"    primary: {primary}", flush=True)
+    work.define_role()
     for user in users:
         with step(f"the user {user.name}"):
             made = work.create(user)
