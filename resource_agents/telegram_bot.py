@@ -2,7 +2,7 @@
 
 from resource_agents.host.daemon import Daemon, Started
 from resource_agents.ocf.agent import Agent
-from resource_agents.ocf.exits import DEGRADED, GENERIC, INSTALLED, Failure
+from resource_agents.ocf.exits import ARGS, DEGRADED, GENERIC, INSTALLED, Failure
 from resource_agents.ocf.operation import Operation
 from resource_agents.ocf.parameters import Parameter
 
@@ -18,7 +18,8 @@ def _daemon(operation: Operation) -> Daemon:
         ours = words[:1] and words[0].rsplit("/", 1)[-1] in (binary.rsplit("/", 1)[-1], "kappa-bot", "kappa_bot")
         return bool(ours) and words[1:2] == ["run"] and (config in words or f"--config={config}" in words)
 
-    return Daemon(operation, operation.text("log"), matches)
+    # 3: its configuration or a secret file is wrong on this host (kappa_bot/PROTOCOL.md); another node's may be right.
+    return Daemon(operation, operation.text("log"), matches, exit_codes={3: ARGS})
 
 
 def monitor(operation: Operation) -> None:

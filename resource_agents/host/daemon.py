@@ -23,14 +23,22 @@ class Daemon:
 
     matches: tells from a command line that a process is this program with this resource's settings; asked only where no
     record says who is ours (a lost record, or one started behind the cluster's back).
+    exit_codes: what an exit code of the program during start means for the cluster, where it is not GENERIC.
     """
 
-    def __init__(self, operation: "Operation", log: str, matches: "Callable[[list[str]], bool]") -> None:
+    def __init__(
+        self,
+        operation: "Operation",
+        log: str,
+        matches: "Callable[[list[str]], bool]",
+        exit_codes: "dict[int, int] | None" = None,
+    ) -> None:
         self.operation = operation
         self.name = operation.name
         self.record_file = operation.state_file("pid")
         self.log = log
         self.matches = matches
+        self.exit_codes = exit_codes or {}
 
     def check(self) -> "Record":
         """Level 0: the very process that was started runs. Raises Failure: NOT_RUNNING only when it was never started
@@ -193,9 +201,9 @@ class Started:
         record = processes.read_record(self.daemon.record_file)
         if record and record.running():
             return
-        raise Failure(
-            GENERIC, f"{self.daemon.name}: {how_it_ended(self.pid)} during start{self.daemon.last_words(self.since)}"
-        )
+        status, how = how_it_ended(self.pid)
+        code = self.daemon.exit_codes.get(status, GENERIC)
+        raise Failure(code, f"{self.daemon.name}: {how} during start{self.daemon.last_words(self.since)}")
 
 
 def _heads(group: "list[Process]") -> "list[Process]":

@@ -153,17 +153,17 @@ def _open_log(log: str, user: User) -> int:
     return handle
 
 
-def how_it_ended(pid: int) -> str:
-    """In words, when it was our child and is gone by now."""
+def how_it_ended(pid: int) -> "tuple[int, str]":
+    """Exit code (-1 when it has none, or none that we can know) and the end in words."""
     try:
         reaped, status = os.waitpid(pid, os.WNOHANG) if pid > 0 else (0, 0)
     except ChildProcessError:
         reaped, status = 0, 0
     if not reaped:
-        return "its process ended"
+        return -1, "its process ended"
     if os.WIFSIGNALED(status):
-        return f"process {pid} was killed by signal {os.WTERMSIG(status)}"
-    return f"process {pid} ended with exit code {os.WEXITSTATUS(status)}"
+        return -1, f"process {pid} was killed by signal {os.WTERMSIG(status)}"
+    return os.WEXITSTATUS(status), f"process {pid} ended with exit code {os.WEXITSTATUS(status)}"
 
 
 def run(argv: "list[str]", operation: "Operation", timeout_s: float) -> "tuple[int, str]":

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resource_agents import cli
 from resource_agents.host.router import decode, encode, hello
 from resource_agents.host.sockets import Unanswered
 from resource_agents.ocf.operation import Deadline
@@ -332,3 +333,32 @@ def test_whatever_bytes_come_they_are_read_or_refused(data: bytes, at: int) -> N
 )
 def test_what_we_encode_a_driver_reads(words: list[tuple[str, "int | str"]]) -> None:
     assert list(bson.decode(encode(words)).items()) == words
+
+
+@pytest.mark.mongod
+def test_the_labs_stand_in_before_a_real_replica_set(router: Router, tmp_path: Path) -> None:
+    from tests.mongod import ReplicaSet
+
+    root = Path(cli.__file__).resolve().parent.parent
+    mongos = tmp_path / "bin" / "mongos"
+    mongos.parent.mkdir()
+    mongos.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(root / 'vagrant')!r})\n"
+        "from kappa_lab.mongodb.mongos import main\nsys.exit(main())\n"
+    )
+    mongos.chmod(0o755)
+    (tmp_path / "set").mkdir()
+    with ReplicaSet(tmp_path / "set", members=1) as mongo:
+
+        def run(action: str, level: int = 0) -> Ended:
+            real = {"binary": mongos, "configdb": mongo.configdb, "keyfile": mongo.keyfile, "options": ""}
+            return router.run(action, level, 20, **real)
+
+        ended = run("start")
+        assert ended.code == 0, ended
+        pid = recorded_pid(router.agents, "mongos")
+        assert run("monitor", 10).code == 0
+        (router.agents.state / f"kappa-mongos-{router.agents.instance}.pid").unlink()
+        assert run("monitor").code == 1, "found by what it is"
+        assert run("stop").code == 0
+        assert not alive(pid)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from resource_agents import cli
 from tests.unit.resource_agents.running import Agents, Ended, alive, finish, kill, recorded_pid, until
 
 FAKE = Path(__file__).with_name("fake_bot.py")
@@ -108,7 +109,7 @@ def test_a_start_that_dies_says_its_last_words_at_once(bot: Bot) -> None:
     bot.be(die=f"config: https://api.telegram.org/bot{token}/getMe and mongodb://kappa:hunter2@db/ refused")
     began = time.monotonic()
     ended = bot.run("start")
-    assert ended.code == 1
+    assert ended.code == 2, "its configuration is wrong on this host: hard, for this node only"
     assert time.monotonic() - began < 5, "it does not wait out the timeout for a dead process"
     assert "exit code 3" in ended.reason
     assert "refused" in ended.reason
@@ -382,3 +383,16 @@ def test_a_program_that_cannot_run_is_not_installed(bot: Bot) -> None:
     assert ended.code == 5
     assert str(bot.binary) in ended.reason
     assert bot.run("monitor").code == 7
+
+
+def test_the_real_bot_says_why_it_refuses_its_configuration(bot: Bot) -> None:
+    root = Path(cli.__file__).resolve().parent.parent
+    bot.binary.write_text(f'#!/bin/sh\nPYTHONPATH={root} exec {sys.executable} -m kappa_bot "$@"\n')
+    token = bot.directory / "token"
+    token.write_text("1:x")
+    token.chmod(0o644)
+    bot.config.write_text(f'[telegram]\ntoken_file = "{token}"\n')
+    ended = bot.run("start")
+    assert ended.code == 2
+    assert "kappa-bot: " in ended.reason
+    assert bot.run("stop").code == 0
