@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 
 from kappa_lab.judge import history
 from kappa_lab.judge.history import Begin, Drill, End, Event, Fault, Holder, Key, Records, Switched
-from kappa_lab.judge.intervals import Interval
 from kappa_lab.judge.reading import read_audit, read_lines, read_object
 
 T = TypeVar("T")
@@ -96,9 +95,6 @@ class Evidence:
     def holders(self) -> list[Holder]:
         """Every answer to "who has the virtual IP", in order; `mac` is the node's name when it is a node's."""
         return sorted(of(self.wire, Holder), key=lambda answer: answer.t)
-
-    def span(self) -> Interval:
-        return Interval(self.drill.started, max(self.drill.started, self.drill.finished))
 
 
 def of(events: tuple[Event, ...], kind: type[E]) -> list[E]:

@@ -1,5 +1,7 @@
 """Fenced before taken over; and the fenced node comes back and disturbs nothing."""
 
+from collections.abc import Sequence
+
 from kappa_lab.judge.address import first_answer_elsewhere
 from kappa_lab.judge.evidence import Evidence, of
 from kappa_lab.judge.history import Active, Begin, Fenced, MemberLost, Online, Switched
@@ -98,8 +100,8 @@ def came_back(evidence: Evidence) -> Seen:
     """The faulted node rejoins the cluster and stays, and the bot moves once and no more.
 
     After it was off the node is online again, with its router, and no survivor loses it a second time. The bot stays
-    where it went: only one other node ever polled after the fault, and the cluster says at the end that the bot runs
-    there.
+    where it went: only one other node ever polled after the fault. The cluster says the same: that the bot ran on the
+    faulted node before, and at the end runs where it polled last.
     """
     fault, back = evidence.fault, rejoined(evidence)
     violations = []
@@ -112,10 +114,18 @@ def came_back(evidence: Evidence) -> Seen:
     pollers = list(dict.fromkeys(p.node for p in evidence.polls() if p.began >= fault.t and p.node != fault.node))
     if len(pollers) > 1:
         violations.append(f"The bot moved more than once after one fault: {', then '.join(pollers)} polled.")
-    said = [event for event in of(evidence.cluster, Active) if event.t > fault.t]
-    if said and pollers and said[-1].node != pollers[-1]:
+    said = of(evidence.cluster, Active)
+    first = [event.node for event in said if event.t < fault.t][-1:]
+    last = [event.node for event in said if event.t > fault.t][-1:]
+    if first != [fault.node]:
+        violations.append(f"Before the fault the cluster said that the bot ran on {_one(first)}, not on {fault.node}.")
+    if last != pollers[-1:]:
         violations.append(
-            f"At the end the cluster says that the bot runs on {said[-1].node or 'no node'}; the last to poll Telegram "
-            f"was {pollers[-1]}."
+            f"At the end the cluster said that the bot runs on {_one(last)}; the last other node to poll Telegram was "
+            f"{_one(pollers[-1:])}."
         )
     return Seen(f"online again {since(fault, back.t)}" if back else "not seen online again", violations)
+
+
+def _one(nodes: Sequence[str | None]) -> str:
+    return next(iter(nodes), None) or "no node"

@@ -61,8 +61,8 @@ def one_poller(evidence: Evidence) -> Seen:
         if common := shared(first, second):
             violations.append(
                 f"{one} and {other} both polled Telegram, for {max(common.length, LEAST):.3f} s from "
-                f"{since(fault, common.start)} on: {one}'s last request began {since(fault, first.end)}, {other}'s last "
-                f"{since(fault, second.end)}."
+                f"{since(fault, common.start)} on: {one}'s last request began {since(fault, first.end)}, {other}'s "
+                f"last {since(fault, second.end)}."
             )
     violations += [*_after_the_new_one(evidence), *_after_death(evidence)]
     before = [poll for poll in polls if poll.began < fault.t]

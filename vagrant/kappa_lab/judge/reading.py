@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from kappa_lab.judge.history import Event
 
@@ -21,6 +21,9 @@ MOST_NAMED = 3
 """So many faults of one file are named; the rest is counted."""
 LATEST = 1e11
 """No time is later than this (the year 5138): what is beyond is not epoch seconds."""
+
+
+SCALARS: Final = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
 
 
 class MisshapenError(Exception):
@@ -33,6 +36,8 @@ def shape(kind: type[T], value: object, where: str = "") -> T:
 
 
 def _shape(kind: Any, value: object, where: str) -> object:
+    if kind in SCALARS:  # first, because nearly every value is one
+        return _scalar(kind, value, where)
     if kind is object:
         return value
     origin = typing.get_origin(kind)
@@ -45,9 +50,8 @@ def _shape(kind: Any, value: object, where: str) -> object:
     if origin is not None and issubclass(origin, Mapping):
         inner = typing.get_args(kind)[1]
         return {name: _shape(inner, item, f"{where}.{name}") for name, item in _mapping(value, where).items()}
-    if dataclasses.is_dataclass(kind):
-        return _dataclass(typing.cast(type, kind), value, where)
-    return _scalar(kind, value, where)
+    assert dataclasses.is_dataclass(kind), kind
+    return _dataclass(typing.cast(type, kind), value, where)
 
 
 def _one_of(kinds: tuple[Any, ...], value: object, where: str) -> object:
@@ -92,15 +96,12 @@ def _dataclass(kind: type, value: object, where: str) -> object:
 def _scalar(kind: type, value: object, where: str) -> object:
     if kind is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise MisshapenError(f"{where} is not a number")
+            raise MisshapenError(f"{where} is not {SCALARS[kind]}")
         if not -LATEST < value < LATEST or not math.isfinite(value):
             raise MisshapenError(f"{where} is not a time or a length that can be")
         return float(value)
-    if kind is int and isinstance(value, bool):
-        raise MisshapenError(f"{where} is not a whole number")
-    if not isinstance(value, kind):
-        names = {int: "a whole number", str: "text", bool: "true or false"}
-        raise MisshapenError(f"{where} is not {names.get(kind, kind.__name__)}")
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise MisshapenError(f"{where} is not {SCALARS[kind]}")
     return value
 
 

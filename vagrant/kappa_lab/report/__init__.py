@@ -14,8 +14,8 @@ from kappa_lab.report.summary import summary
 
 __all__ = ["record", "summary", "write"]
 
-TOKEN: Final = re.compile(r"\b\d{5,}:[A-Za-z0-9_-]{25,}")
-"""What a bot's token looks like. None should come this far; if one does, it goes no further."""
+TOKEN: Final = re.compile(r"\d{5,}:[A-Za-z0-9_-]{25,}")
+"""What a bot's token looks like, also behind the "bot" of an address. None should come this far; none goes further."""
 
 
 def write(verdict: Verdict, history: Path, out_dir: Path) -> Path:

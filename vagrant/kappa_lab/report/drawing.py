@@ -47,7 +47,7 @@ class Format:
         return self.font - 2
 
 
-WIDE: Final = Format("wide", width=1000, left=128, right=16, font=13, titles_above=False)
+WIDE: Final = Format("wide", width=1000, left=140, right=16, font=13, titles_above=False)
 NARROW: Final = Format("narrow", width=400, left=4, right=4, font=12, titles_above=True)
 
 
@@ -151,8 +151,7 @@ def draw(picture: Picture, span: Interval, form: Format, every_moment: bool, nam
     labels = _labels(picture, canvas.axis, every_moment)
     y = TOP + ROW * len(labels)
     if picture.rto is not None:
-        _bracket(picture, canvas, y)
-        y += BRACKET
+        y = _bracket(picture, canvas, y)
     lanes_top = y
     y = _users(picture, canvas, y)
     for lane in picture.lanes:
@@ -204,10 +203,22 @@ def _moment(canvas: Canvas, row: int, kind: str, t: float, text: str, bottom: fl
 # -- the wait
 
 
-def _bracket(picture: Picture, canvas: Canvas, y: float) -> None:
-    """The time without an answer, in the colours of where it went, and its length."""
+def _bracket(picture: Picture, canvas: Canvas, y: float) -> float:
+    """The time without an answer, in the colours of where it went, with its length beside it, or above if need be."""
     form, rto = canvas.form, max(0.0, picture.rto or 0.0)
     whole = canvas.axis.clip(Interval(0.0, rto))
+    if whole is None:
+        return y
+    text, size = f"RTO {seconds(rto)}", form.font + 1
+    left, right, needed = whole[0], whole[0] + whole[1], canvas.width(f"RTO {seconds(rto)}", size) + 8
+    if right + needed <= form.width:
+        canvas.say(text, right + 8, y + 15.5, "label rto strong", size=size)
+    elif left - needed >= 0:
+        canvas.say(text, left - 8, y + 15.5, "label rto strong", "end", size)
+    else:
+        middle = min(max((left + right) / 2, needed / 2), form.width - needed / 2)
+        canvas.say(text, middle, y + 13, "label rto strong", "middle", size)
+        y += ROW
     canvas.bar("unknown", whole, (y + 4, 14.0), "where this time went is not known")
     for name, interval in picture.phases:
         place = canvas.axis.clip(interval)
@@ -217,12 +228,7 @@ def _bracket(picture: Picture, canvas: Canvas, y: float) -> None:
             if place and canvas.width(words, form.small) + 8 <= place[1]:
                 canvas.say(words, place[0] + 5, y + 15, f"in{number}", size=form.small)
                 break
-    if whole:
-        text, size = f"RTO {seconds(rto)}", form.font + 1
-        x, anchor = whole[0] + whole[1] + 8, "start"
-        if x + canvas.width(text, size) > form.width:
-            x, anchor = whole[0] - 8, "end"
-        canvas.say(text, x, y + 15.5, "label rto strong", anchor, size)
+    return y + BRACKET
 
 
 def _users(picture: Picture, canvas: Canvas, y: float) -> float:
@@ -314,7 +320,7 @@ def _name(canvas: Canvas, y: float, name: str, more: str) -> float:
     if form.titles_above:
         canvas.say(f"  {more}", form.left, y + 13, "label name", strong=short(name, 24))
         return y + TITLE
-    column = form.left - 62
+    column = form.left - 80  # the rest is for the names of the rows
     canvas.say("", 2.0, y + 15, "name", strong=short(name, int(column / (form.font * EM))))
     if name != "users":
         for n, line in enumerate(_wrapped(more, int(column / (form.small * EM)))):

@@ -1,6 +1,7 @@
 """report.html: one page that needs nothing but itself."""
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +51,7 @@ def _header(verdict: Verdict) -> Markup:
             el("p", f"Kappa HA failover drill · {_when(verdict.started)}", class_="eyebrow"),
             el("h1", verdict.drill),
             el("p", verdict.purpose, class_="soft") if verdict.purpose else "",
-            el("p", story(verdict)),
+            el("p", _tight(story(verdict))),
         ),
         el("div", word, class_=f"verdict {'passed' if verdict.passed else 'failed'}", style="flex: none"),
     )
@@ -82,7 +83,10 @@ def _why(verdict: Verdict) -> Iterable[Markup]:
         return
     sentences = verdict.violations or ("Nothing was judged.",)
     yield el(
-        "section", el("h2", "Why it failed"), el("ul", *(el("li", sentence) for sentence in sentences)), class_="why"
+        "section",
+        el("h2", "Why it failed"),
+        el("ul", *(el("li", _tight(sentence)) for sentence in sentences)),
+        class_="why",
     )
 
 
@@ -236,7 +240,11 @@ def _finding(finding: Finding) -> Markup:
         el("td", finding.name, class_="name"),
         el("td", f"{'✓' if finding.held else '✗'} {held(finding)}", class_="held" if finding.held else "broken"),
         el("td", finding.statement),
-        el("td", finding.measured, *(joined(el("br"), el("span", s, class_="soft")) for s in finding.violations[:1])),
+        el(
+            "td",
+            _tight(finding.measured),
+            *(joined(el("br"), el("span", s, class_="soft")) for s in finding.violations[:1]),
+        ),
     )
 
 
@@ -254,7 +262,7 @@ def _environment(verdict: Verdict) -> Markup:
 
 
 def _terms() -> Markup:
-    entries = [joined(el("dt", term), el("dd", words, class_="soft")) for term, words in TERMS]
+    entries = [el("div", el("dt", term), el("dd", words, class_="soft")) for term, words in TERMS]
     return el("section", el("h2", "The words used here"), el("dl", *entries, class_="terms"))
 
 
@@ -270,6 +278,11 @@ def _evidence() -> Markup:
             "vagrant/kappa_lab/judge/tolerances.py.",
         ),
     )
+
+
+def _tight(text: str) -> str:
+    """No line ends between a number and its seconds."""
+    return re.sub(r"(\d) s\b", "\\1\u00a0s", text)
 
 
 def _when(t: float | None) -> str:

@@ -1,0 +1,311 @@
+"""report.html: well-formed, of itself alone, safe with any text, true to the verdict, and no words overlap in it."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kappa_lab import report
+from kappa_lab.judge import Verdict, judge
+from kappa_lab.judge.evidence import FILES
+from kappa_lab.judge.intervals import Interval
+from kappa_lab.report.drawing import EM, NARROW, WIDE, Format, draw
+from kappa_lab.report.markup import Markup, el
+from kappa_lab.report.page import page
+from kappa_lab.report.picture import Lane, Picture, close_up, phases
+from kappa_lab.report.words import FAULTS, MOMENTS
+from tests.histories import History
+
+SVG = ("wide", "narrow")
+
+
+def written(history: Path, out: Path) -> tuple[Verdict, str]:
+    verdict = judge(history)
+    return verdict, report.write(verdict, history, out).read_text()
+
+
+def parsed(text: str) -> ElementTree.Element:
+    """The page, read as XML, which forgives nothing."""
+    assert text.startswith("<!DOCTYPE html>\n<html")
+    return ElementTree.fromstring(text)
+
+
+def words(element: ElementTree.Element) -> str:
+    return re.sub(r"\s+", " ", " ".join(element.itertext()).replace("\u00a0", " "))
+
+
+def section(root: ElementTree.Element, heading: str) -> ElementTree.Element:
+    return next(s for s in root.iter("section") if any(h.text == heading for h in s.iter("h2")))
+
+
+# -- of itself alone
+
+
+def outside(root: ElementTree.Element) -> Iterator[str]:
+    """Everything in a page that could make a browser ask somebody for something."""
+    for element in root.iter():
+        if element.tag in ("script", "link", "iframe", "object", "embed", "img", "image", "use", "base", "form", "a"):
+            yield f"<{element.tag}>"
+        for name, value in element.attrib.items():
+            bare = name.rpartition("}")[2].lower()
+            if bare in ("src", "href", "srcset", "action", "data", "poster", "background", "ping") or bare.startswith(
+                "on"
+            ):
+                yield f"{name}={value}"
+            if bare in ("style", "fill", "filter", "clip-path", "mask") and "url" in value.lower():
+                yield f"{name}={value}"
+        if element.tag == "style" and re.search(r"url\(|@import|http|//", element.text or "", re.IGNORECASE):
+            yield "a style that loads something"
+
+
+def test_the_page_needs_nothing_but_itself(recorded: History, tmp_path: Path) -> None:
+    _, text = written(recorded.write(tmp_path), tmp_path / "out")
+    assert list(outside(parsed(text))) == []
+    assert "http" not in text
+    assert len(text) < 300_000
+
+
+def test_the_search_for_outside_references_finds_them() -> None:
+    bad = '<html><a href="http://x"/><img src="x"/><p onclick="x" style="background: URL(x)"/>'
+    bad += '<style>@import "x"</style></html>'
+    assert len(list(outside(ElementTree.fromstring(bad)))) == 7
+
+
+# -- safe with any text
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style></title></svg><h1>gone",
+    "&amp; &lt; &#x3c; ]]> <!-- -->",
+    "\x00\x01\x0b\x1b[31m\ud800\ufffe",
+    "\u202eright to left",
+    "x" * 500,
+    "' onmouseover='alert(1)",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_stays_text_wherever_it_is(text: str, recorded: History, tmp_path: Path) -> None:
+    clean = [element.tag for element in parsed(written(recorded.write(tmp_path / "h"), tmp_path / "o")[1]).iter()]
+    recorded.drill.update(drill=text, purpose=text)
+    recorded.drill["environment"] = {text: text, "nested": {text: [text]}}
+    recorded.drill["nodes"] = {**recorded.drill["nodes"], text: {"lan": "10.77.0.14", "mac": "02:42:0a:4d:00:0e"}}
+    recorded.insert(
+        recorded.telegram,
+        {"e": "begin", "t": recorded.fault + 5, "id": 1, "node": text + "!", "method": "getUpdates"},
+    )
+    recorded.records["places"].append({"_id": text, "text": text, "updateId": 1})
+    recorded.records["places"].append({"_id": text, "text": text, "updateId": 1})
+    recorded.of("dialogue")[-1].update(state="failed", why=text)
+    verdict, html = written(recorded.write(tmp_path / "history"), tmp_path / "out")
+    root = parsed(html)
+    assert list(outside(root)) == []
+    assert {element.tag for element in root.iter()} == {*clean, "ul", "li", "br"}  # no element of its own making
+    assert not verdict.passed
+    shown = next(iter(root.iter("h1"))).text or ""
+    assert shown == re.sub("[\x00\x01\x0b\x1b\ud800\ufffe]", "\ufffd", text)
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\r\n\t"), max_size=60))
+def test_any_text_comes_out_as_it_went_in_or_as_a_replacement(text: str) -> None:
+    element = ElementTree.fromstring(el("p", text, title=text))
+    for found in (element.text or "", element.get("title") or ""):
+        assert len(found) == len(text)
+        assert all(a in (b, "\ufffd") for a, b in zip(found, text, strict=True))
+
+
+def test_only_markup_is_not_escaped() -> None:
+    assert el("p", "<b>", Markup("<i>x</i>")) == "<p>&lt;b&gt;<i>x</i></p>"
+    assert (
+        el("line", x1=1.0, class_="a", stroke_width=0.333, href=None) == '<line x1="1" class="a" stroke-width="0.33"/>'
+    )
+    assert el("td") == "<td></td>"
+
+
+# -- true to the verdict
+
+
+def test_a_passed_drill_shows_its_figures(recorded: History, tmp_path: Path) -> None:
+    verdict, html = written(recorded.write(tmp_path), tmp_path / "out")
+    root = parsed(html)
+    assert "✓ PASSED" in words(root)
+    assert "Why it failed" not in words(root)
+    when = words(section(root, "What happened when"))
+    for name, (label, _) in MOMENTS.items():
+        assert f"{label} +{getattr(verdict.timeline, name):.3f} s" in when
+    rows = [words(row).strip() for row in section(root, "What had to hold").iter("tr")][1:]
+    assert len(rows) == len(verdict.findings)
+    for row, finding in zip(rows, verdict.findings, strict=True):
+        assert row == f"{finding.name} ✓ held {finding.statement} {finding.measured}"
+    assert "python-telegram-bot 22.8" in words(section(root, "What it ran on"))
+    assert f"RTO {verdict.rto_s:.3f} s" in words(section(root, "The failover, close up"))
+
+
+def test_a_failed_drill_says_why_before_anything_else(recorded: History, tmp_path: Path) -> None:
+    recorded.records["places"].pop()
+    recorded.power.clear()
+    verdict, html = written(recorded.write(tmp_path), tmp_path / "out")
+    root = parsed(html)
+    assert "✗ FAILED" in words(root)
+    first = next(iter(root.iter("section")))
+    assert [words(li) for li in first.iter("li")] == list(verdict.violations)
+    table = words(section(root, "What had to hold"))
+    assert "nothing lost ✗ BROKEN" in table
+    assert "fenced before taken over ✗ NOT JUDGED" in table
+    assert "one poller ✓ held" in table
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_there_is_a_page_whatever_is_missing(missing: str, recorded: History, tmp_path: Path) -> None:
+    history = recorded.write(tmp_path / "history")
+    (history / missing).unlink()
+    _, html = written(history, tmp_path / "out")
+    root = parsed(html)
+    assert f"{missing} is missing." in words(root)
+    drawn = [svg for svg in root.iter("svg") if svg.get("class") in SVG]
+    assert len(drawn) == (0 if missing == "drill.json" else 4)
+
+
+def test_there_is_a_page_about_nothing_at_all(tmp_path: Path) -> None:
+    _, html = written(tmp_path / "nowhere", tmp_path / "out")
+    assert "There is not enough evidence to draw anything." in words(parsed(html))
+
+
+def test_there_is_a_page_of_a_drill_that_never_came_to_its_fault(recorded: History, tmp_path: Path) -> None:
+    del recorded.drill["fault"]
+    _, html = written(recorded.write(tmp_path), tmp_path / "out")
+    assert "The drill did not come to its fault." in words(parsed(html))
+
+
+def test_every_fault_that_can_be_judged_has_its_words() -> None:
+    from kappa_lab.judge.tolerances import NODE_FAULTS
+
+    assert set(FAULTS) == NODE_FAULTS
+
+
+# -- the drawing
+
+
+def test_the_lanes_show_who_did_what(recorded: History, tmp_path: Path) -> None:
+    _, html = written(recorded.write(tmp_path), tmp_path / "out")
+    close, whole = (
+        next(s for s in section(parsed(html), heading).iter("svg") if s.get("class") == "wide")
+        for heading in ("The failover, close up", "The whole drill")
+    )
+    for svg in (close, whole):
+        said = words(svg)
+        for part in (
+            "node1",
+            "lost its",
+            "node2",
+            "took over",
+            "node3",
+            "stood by",
+            "power cut",
+            "first answer",
+            "RTO",
+        ):
+            assert part in said, part
+        # node1 and node2 both polled and both held the address, one after the other; node3 did neither
+        kinds = [element.get("class") for element in svg.iter()]
+        assert [kinds.count(kind) for kind in ("poll", "address", "reply", "struck", "starting", "off", "gap")] == [
+            2, 2, 2, 1, 1, 1, 1,
+        ]  # fmt: skip
+    assert "membership lost" in words(close)
+    assert "membership lost" not in words(whole)
+
+
+def test_the_phases_add_up_to_the_rto(recorded: History, tmp_path: Path) -> None:
+    verdict = judge(recorded.write(tmp_path))
+    lengths = dict(phases(verdict))
+    assert list(lengths) == ["detection", "fencing", "takeover", "first answer"]
+    assert abs(sum(interval.length for interval in lengths.values()) - (verdict.rto_s or 0)) < 1e-9
+
+
+def boxes(svg: ElementTree.Element) -> list[tuple[float, float, float, float, str]]:
+    """Where each text stands: left, top, right, bottom, and the text."""
+    found = []
+    for text in svg.iter("text"):
+        said = "".join(text.itertext())
+        size = float(text.get("font-size") or svg.get("font-size") or 0)
+        width, x, y = len(said) * size * EM, float(text.get("x") or 0), float(text.get("y") or 0)
+        left = x - {"start": 0.0, "middle": width / 2, "end": width}[text.get("text-anchor") or "start"]
+        found.append((left, y - 0.75 * size, left + width, y + 0.2 * size, said))
+    return found
+
+
+def assert_readable(svg: ElementTree.Element) -> None:
+    width, height = (float(value) for value in (svg.get("viewBox") or "").split()[2:])
+    for left, top, right, bottom, said in boxes(svg):
+        assert left >= -0.5, f"{said!r} is cut off at the left"
+        assert right <= width + 0.5, f"{said!r} is cut off at the right"
+        assert 0 <= top < bottom <= height, f"{said!r} is cut off"
+    for one, other in combinations(boxes(svg), 2):
+        apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+        assert apart, f"{one[4]!r} and {other[4]!r} overlap"
+
+
+def test_no_words_overlap_in_a_real_report(recorded: History, tmp_path: Path) -> None:
+    _, html = written(recorded.write(tmp_path), tmp_path / "out")
+    drawn = [svg for svg in parsed(html).iter("svg") if svg.get("class") in SVG]
+    assert len(drawn) == 4
+    for svg in drawn:
+        assert_readable(svg)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    form=st.sampled_from([WIDE, NARROW]),
+    gaps=st.lists(st.floats(min_value=0, max_value=30), min_size=6, max_size=6),
+    end=st.floats(min_value=1, max_value=600),
+    wait=st.floats(min_value=0.0001, max_value=500),
+    every=st.booleans(),
+    name=st.sampled_from(["node1", "a-node-with-a-name-that-has-no-end", "évêque", "02:42:0a:4d:00:63"]),
+)
+def test_no_words_overlap_whenever_things_happen(
+    form: Format, gaps: list[float], end: float, wait: float, every: bool, name: str
+) -> None:
+    at, moments = 0.0, []
+    for key, gap in zip(MOMENTS, gaps, strict=True):
+        at += gap
+        moments.append((key, round(at, 3)))
+    lanes = tuple(
+        Lane(name=f"{name}{n}", part="lost its power" if n == 1 else "took over", struck=Interval(0, at), off=at / 2,
+             starting=Interval(at, at + 5) if n == 1 else None) for n in (1, 2, 3)
+    )  # fmt: skip
+    bounds = [0.0, *(t for _, t in moments[:2]), moments[4][1]]
+    picture = Picture(
+        span=Interval(-20, at + end), lanes=lanes, sent=(0.0, 1.0), waits=((0.0, wait),), unanswered=(1.0,),
+        fault="power cut", state="no power", moments=tuple(moments),
+        phases=tuple(
+            (phase, Interval(a, b))
+            for phase, (a, b) in zip(("detection", "fencing", "takeover"), pairwise(bounds), strict=True)
+        ),
+        rto=moments[4][1],
+    )  # fmt: skip
+    span = close_up(picture) if every else picture.span
+    assert_readable(ElementTree.fromstring(draw(picture, span, form, every, "a drawing")))
+
+
+def test_a_drawing_is_made_for_wide_pages_and_for_phones(recorded: History, tmp_path: Path) -> None:
+    _, html = written(recorded.write(tmp_path), tmp_path / "out")
+    for svg in parsed(html).iter("svg"):
+        if svg.get("class") in SVG:
+            width = float((svg.get("viewBox") or "").split()[2])
+            size = float(svg.get("font-size") or 0)
+            # on a page 1040 units wide, or on a phone 360 units wide, the words keep a size that can be read
+            assert size * (1040 if svg.get("class") == "wide" else 360) / width >= 10.5
+    assert "@media (max-width: 680px)" in html
+    assert "@media print" in html
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_a_verdict_with_nothing_to_draw_still_makes_a_page(recorded: History, tmp_path: Path) -> None:
+    verdict = judge(recorded.write(tmp_path))
+    assert "not enough evidence" in page(verdict, None)
