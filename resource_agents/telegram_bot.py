@@ -119,7 +119,7 @@ def start(operation: Operation) -> None:
 
 def stop(operation: Operation) -> None:
     """SIGTERM lets it finish what is in hand, confirm it and give the lease back; whatever is left is killed."""
-    _daemon(operation).end()
+    _daemon(operation).end(grace_s=operation.seconds("drain"))
 
 
 def validate(operation: Operation) -> None:
@@ -178,6 +178,15 @@ process (depth 0) and at whether it serves (depth 10): a bot that runs but recei
             "When silence is deafness",
             "For how long Telegram may leave the bot's polls unanswered before a monitor of depth 10 fails it. Must "
             "be well above the poll timeout in its configuration: an idle poll is answered only at its end.",
+            reloadable=True,
+        ),
+        Parameter(
+            "drain",
+            "time",
+            "10s",
+            "Time for what is in hand",
+            "For how long stop lets the bot finish what it holds, within three quarters of the operation's timeout. "
+            "What is not finished by then is not lost: Telegram hands it out again.",
             reloadable=True,
         ),
     ),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resource_agents import cli
@@ -302,6 +302,11 @@ simple = st.one_of(
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
+# A busy machine is no failure, and nothing is kept beside the sources.
+unhurried = settings(deadline=None, database=None)
+
+
+@unhurried
 @given(
     st.dictionaries(
         names, st.one_of(simple, st.lists(simple, max_size=3), st.dictionaries(names, simple, max_size=3)), max_size=6
@@ -315,6 +320,7 @@ def test_whatever_a_driver_encodes_is_read(document: dict[str, object]) -> None:
             assert found[name] == value
 
 
+@unhurried
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_whatever_bytes_come_they_are_read_or_refused(data: bytes, at: int) -> None:
     for hostile in (data, GOOD[:at] + data + GOOD[at + len(data) :]):
@@ -324,6 +330,7 @@ def test_whatever_bytes_come_they_are_read_or_refused(data: bytes, at: int) -> N
             continue
 
 
+@unhurried
 @given(
     st.lists(
         st.tuples(names, st.one_of(st.integers(-(2**31), 2**31 - 1), st.text(max_size=20))),

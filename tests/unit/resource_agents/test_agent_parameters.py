@@ -1,7 +1,7 @@
 """How a parameter's text is read."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resource_agents.ocf.exits import CONFIGURED, Failure
@@ -58,6 +58,11 @@ def test_bounds_and_choices() -> None:
         Parameter("x", "program", "x", "").read("./x")
 
 
+# A busy machine is no failure, and nothing is kept beside the sources.
+unhurried = settings(deadline=None, database=None)
+
+
+@unhurried
 @given(kind=st.sampled_from(KINDS), text=st.text(max_size=40), action=st.sampled_from(["start", "stop"]))
 def test_any_text_is_read_or_refused_and_a_stop_always_reads(kind: str, text: str, action: str) -> None:
     default = {"integer": "5", "boolean": "true", "select": "a", "time": "7s", "path": "/p", "program": "p"}.get(
@@ -88,5 +93,5 @@ def test_the_environment_is_read_in_milliseconds() -> None:
     environ = {"OCF_RESKEY_CRM_meta_timeout": "15000", "OCF_RESKEY_CRM_meta_interval": "10000", "OCF_CHECK_LEVEL": "10"}
     operation = Operation("vip", (), "monitor", environ, 20)
     assert (operation.deadline.timeout_s, operation.interval_s, operation.level) == (15, 10, 10)
-    assert 13.9 < operation.deadline.left() <= 14
+    assert 13 < operation.deadline.left() <= 14, "a second is kept back, to say what was too slow"
     assert operation.deadline.part(0.5, 2).left() <= 2

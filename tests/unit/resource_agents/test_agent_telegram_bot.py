@@ -276,6 +276,14 @@ def test_stop_kills_what_does_not_listen_within_the_timeout(bot: Bot) -> None:
     assert not members(pid), "and everything it had started"
 
 
+def test_stop_waits_no_longer_than_the_time_to_drain(bot: Bot) -> None:
+    bot.be(ignore_term=True)
+    assert bot.run("start").code == 0
+    ended = bot.run("stop", drain="300ms")
+    assert ended.code == 0
+    assert 0.3 < ended.seconds < 5
+
+
 def members(session: int) -> list[int]:
     """Who runs in this session."""
     found = []
