@@ -43,7 +43,7 @@ lint:
 
 unit:
 	@vagrant/bootstrap venv
-	@$(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root and not cluster' tests
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root and not cluster' tests/unit
 
 test: deps lint
 	@$(PYTHON) -m pytest -q -p no:cacheprovider tests

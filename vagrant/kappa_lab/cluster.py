@@ -25,7 +25,7 @@ class Status:
     """Nodes that are members, not pending, not unclean."""
     quorum: bool
     running: dict[str, frozenset[str]]
-    """Resource id (a clone's instances under the id of its primitive) → nodes where it is started (not just starting) and not failed."""
+    """Resource id (a clone's instances under the id of its primitive) → nodes where it is started and not failed."""
 
     def where(self, resource: str) -> str | None:
         """The one node on which `resource` is active, or None when it is on none or on several."""
