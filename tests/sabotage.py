@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("resource_agents", "stonith", "kappa_bot", "crm_configs", "vagrant", "tests", "pyproject.toml", "README.md", "LICENSE")
+ROOMS = ("resource_agents", "stonith", "kappa_bot", "crm_configs", "vagrant", "tests")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,10 @@ class Edit:
 def copy_tree(to: Path) -> Path:
     """Copy what the project is made of (not what it built) to `to`."""
     for room in ROOMS:
-        source = ROOT / room
-        if source.is_dir():
-            shutil.copytree(source, to / room, ignore=shutil.ignore_patterns("__pycache__", ".vagrant", "*.egg-info"))
-        elif source.exists():
-            shutil.copy2(source, to / room)
+        ignored = shutil.ignore_patterns("__pycache__", ".vagrant", "*.egg-info")
+        shutil.copytree(ROOT / room, to / room, ignore=ignored)
+    for file in FILES:
+        shutil.copy2(ROOT / file, to / file)
     return to
 
 

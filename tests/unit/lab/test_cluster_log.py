@@ -60,9 +60,11 @@ XML = """<pacemaker-result api-version="2.25" request="crm_mon -1 --output-as=xm
  </nodes>
  <resources>
   <resource id="fence-kappa" role="Started" active="true" failed="false"><node name="node1" id="1"/></resource>
-  <clone id="router-clone"><resource id="router" role="Started" active="true" failed="false"><node name="node1" id="1"/></resource>
+  <clone id="router-clone">
+   <resource id="router" role="Started" active="true" failed="false"><node name="node1" id="1"/></resource>
    <resource id="router" role="Started" active="true" failed="true"><node name="node3" id="3"/></resource></clone>
-  <group id="kappa"><resource id="vip" role="Starting" active="true" failed="false" pending="Starting"><node name="node1"/></resource>
+  <group id="kappa">
+   <resource id="vip" role="Starting" active="true" failed="false" pending="Starting"><node name="node1"/></resource>
    <resource id="bot" role="Stopped" active="false" failed="false"/></group>
  </resources>
 </pacemaker-result>"""
