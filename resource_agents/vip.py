@@ -239,6 +239,7 @@ an interface that is down or without link (depth 0); depth 10 tells the neighbou
             "How long to look for another holder",
             "Before an IPv4 address is added, whoever may have it is asked by ARP for this long; an answer makes start "
             "fail. 0 asks nobody. IPv6 is left to the kernel's duplicate address detection.",
+            reloadable=True,
         ),
     ),
     timeouts={"start": 20, "stop": 20, "monitor": 10},

@@ -181,11 +181,12 @@ class Started:
         def done() -> bool:
             nonlocal missing
             self._alive()
-            if missing and self.daemon.operation.deadline.left() <= 0:
-                return False  # what was seen last says more than that no time is left to look again
-            missing = usable()
+            seen = usable()
+            # At the very end the answer may be only that no time is left; what was seen before then says more.
+            if not seen or not missing or self.daemon.operation.deadline.left() > 0:
+                missing = seen
             self.daemon.operation.doing = f"waiting for {self.daemon.name}: {missing}"
-            return not missing
+            return not seen
 
         if not self.daemon.operation.deadline.wait(done, every_s):
             raise Failure(

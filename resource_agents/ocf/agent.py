@@ -67,6 +67,11 @@ class Agent:
         self.validate = validate
         self.agree = agree
 
+    @property
+    def reloads(self) -> bool:
+        """Whether a parameter may change while the resource runs (OCF 1.1's reload-agent)."""
+        return any(parameter.reloadable for parameter in self.parameters)
+
     def main(self) -> "NoReturn":
         """Run as Pacemaker's process: act on sys.argv and the environment, and end the process."""
         code = GENERIC
@@ -124,8 +129,14 @@ class Agent:
             self._check(operation)
             if self.validate and operation.level >= 10:
                 self.validate(operation)
+        elif action == "reload-agent" and self.reloads:
+            # Parameters are read anew by every action: what is asked is only whether the new ones are right.
+            self._check(operation)
+            self.monitors[0][1](operation)
         else:
-            say(f"usage: {self.name} {{start|stop|monitor|validate-all|meta-data}}")
+            say(
+                f"usage: {self.name} {{start|stop|monitor|validate-all|meta-data{'|reload-agent' if self.reloads else ''}}}"
+            )
             what = f"action {one_line(action, 40)} does not exist" if action else "no action was given"
             raise Failure(UNIMPLEMENTED, f"{self.name}: {what}")
 

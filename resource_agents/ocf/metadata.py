@@ -28,6 +28,8 @@ def metadata(agent: "Agent") -> str:
     timeout = agent.timeouts["monitor"]
     for level, (interval, _) in sorted(agent.monitors.items()):
         lines.append(f'    <action name="monitor" timeout="{timeout}s" interval="{interval}s" depth="{level}"/>')
+    if agent.reloads:
+        lines.append('    <action name="reload-agent" timeout="10s"/>')
     lines += [
         '    <action name="validate-all" timeout="10s"/>',
         '    <action name="meta-data" timeout="5s"/>',

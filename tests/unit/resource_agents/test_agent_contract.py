@@ -52,7 +52,8 @@ def test_metadata_needs_nothing_and_follows_ocf_1_1(agents: Agents, agent: str) 
         assert content.get("type") in ("string", "integer", "boolean", "select")
         assert (content.get("default") is None) == (parameter.get("required") == "1"), "an optional one needs a default"
     actions = [dict(one.attrib) for one in root.iter("action")]
-    assert {one["name"] for one in actions} == {"start", "stop", "monitor", "validate-all", "meta-data"}
+    reloads = {"reload-agent"} if any(one.get("reloadable") for one in root.iter("parameter")) else set()
+    assert {one["name"] for one in actions} == {"start", "stop", "monitor", "validate-all", "meta-data"} | reloads
     assert all(one["timeout"].endswith("s") for one in actions)
     monitors = [one for one in actions if one["name"] == "monitor"]
     assert [one["depth"] for one in monitors] == ["0", "10"]
@@ -129,6 +130,16 @@ def test_an_action_that_does_not_exist_is_unimplemented(agents: Agents, agent: s
     ended = finish(process, time.monotonic(), 20)
     assert ended.code == 3
     assert "usage" in ended.err
+
+
+@pytest.mark.parametrize(("agent", "name", "value"), [("telegram-bot", "deaf_after", "1m"), ("nginx", "drain", "1s")])
+def test_a_reloadable_parameter_is_taken_over_without_a_restart(
+    agents: Agents, agent: str, name: str, value: str
+) -> None:
+    assert agents.run(agent, "reload-agent", {**COMPLETE[agent], name: value}).code == 7, "nothing runs that could"
+    assert agents.run(agent, "reload-agent", {**COMPLETE[agent], name: "soon"}).code == 6
+    assert agents.run("vip", "reload-agent", {"ip": "127.0.0.1", "duplicate_wait": "1s"}).code == 0
+    assert agents.run("mongos", "reload-agent", COMPLETE["mongos"]).code == 3, "it has no such parameter"
 
 
 @every_agent
