@@ -134,9 +134,8 @@ class Agent:
             self._check(operation)
             self.monitors[0][1](operation)
         else:
-            say(
-                f"usage: {self.name} {{start|stop|monitor|validate-all|meta-data{'|reload-agent' if self.reloads else ''}}}"
-            )
+            more = "|reload-agent" if self.reloads else ""
+            say(f"usage: {self.name} {{start|stop|monitor|validate-all|meta-data{more}}}")
             what = f"action {one_line(action, 40)} does not exist" if action else "no action was given"
             raise Failure(UNIMPLEMENTED, f"{self.name}: {what}")
 
