@@ -41,6 +41,7 @@ p stonith create fence-kappa fence_kappa server="$FENCE_SERVERS" key_file="$FENC
 # --- the router, on every node ---------------------------------------------------------------------------------------------
 p resource create router ocf:kappa:mongos binary="$MONGOS" configdb="$CONFIGDB" keyfile="$MONGOS_KEYFILE" \
   user="$BOT_USER" bind_ip=127.0.0.1 port=27017 log=/var/log/kappa/mongos.log \
+  ${MONGOS_OPTIONS:+options="$MONGOS_OPTIONS"} \
   op start interval=0s timeout=30s op stop interval=0s timeout=20s \
   op monitor interval=10s timeout=10s op monitor interval=31s timeout=15s OCF_CHECK_LEVEL=10 \
   clone interleave=true
