@@ -34,6 +34,7 @@ from kappa_bot.clock import boottime
 from kappa_bot.database import LEASE, POLLER, Database, one_line
 from kappa_bot.exits import Exit, FatalError
 from kappa_bot.logs import log
+from kappa_bot.tasks import end
 
 T = TypeVar("T")
 
@@ -143,10 +144,8 @@ class Lease:
             self.check()
             return task.result()
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-            elif not task.cancelled():
+            await end([task])
+            if not task.cancelled():
                 task.exception()  # looked at, so that asyncio does not complain of one never retrieved
 
     async def acquire(self) -> None:

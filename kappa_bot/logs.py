@@ -8,6 +8,7 @@ that was read (config.py tells it of each).
 import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable
 
 log = logging.getLogger("kappa_bot")
@@ -45,6 +46,8 @@ def set_up(level: int = logging.INFO) -> None:
     root.handlers = [logging.NullHandler()]
     root.setLevel(logging.CRITICAL + 1)
     logging.lastResort = None
+    # Libraries' warnings go to stderr too, and may quote what they warn of.
+    warnings.simplefilter("ignore")
 
 
 def whereabouts(error: BaseException) -> str:

@@ -28,11 +28,17 @@ FORGET_OFFSET_S = 24 * 3600.0
 """After a week without updates Telegram goes on with a random, perhaps lower, update_id: an offset this old is dropped.
 Everything that was to be confirmed has long been."""
 
+PROBE_BACK = 1000
+"""Telegram makes a getUpdates with the offset of the one before it wait three seconds, even with timeout 0, and that
+one may have been the predecessor's. So a poll that is to be answered at once names an offset further back, by this much
+to twice this much, another one each time. All updates there have been stored for long: it acknowledges nothing that it
+should not, and what it brings once more changes nothing."""
+
 TAKEOVER_S = 5.0
 """For how long a Conflict is put down to the predecessor's last poll, which is dying."""
 
 TOKEN_REFUSALS = 3
-"""So many refusals in a row before anything was received: the token is wrong. Later on it is Telegram's bad day."""
+"""So many refusals before anything was received: the token is wrong. Later on it is Telegram's bad day."""
 
 
 class Receiver:
@@ -57,6 +63,8 @@ class Receiver:
         self._offset_set = 0.0
         self._confirmed = True
         self._failures = 0
+        self._refusals = 0
+        self._probes = 0
         self._began = boottime()
 
     async def run(self) -> None:
@@ -82,13 +90,18 @@ class Receiver:
     async def _poll(self) -> list[dict[str, Any]]:
         if boottime() - self._offset_set > FORGET_OFFSET_S and self._confirmed:
             self._offset = None
-        offset = self._offset
-        # The first one is quick: an answer at once is what shows that this bot is served.
-        timeout = 0 if self.last_receive is None or self._failures else self._poll_timeout
-        updates = await self._lease.during(self._api.poll(offset, timeout))
-        if offset == self._offset:
-            self._confirmed = True
+        if self.last_receive is None or self._failures:
+            # An answer at once is what shows that this bot is served (again).
+            self._probes += 1
+            return await self._lease.during(self._api.poll(self._probe_offset(), 0))
+        updates = await self._lease.during(self._api.poll(self._offset, self._poll_timeout))
+        self._confirmed = True
         return updates
+
+    def _probe_offset(self) -> int | None:
+        if self._offset is None:
+            return None
+        return max(1, self._offset - PROBE_BACK - ((self._lease.epoch or 0) * 7 + self._probes) % PROBE_BACK)
 
     def _answered(self) -> None:
         if self.telegram != "ok":
@@ -119,7 +132,8 @@ class Receiver:
             for update in updates
         ]
         await self._writer.commit(Work(ops))
-        self._offset = max(update["update_id"] for update in updates) + 1
+        # The last of the batch, not the highest that was ever seen: see FORGET_OFFSET_S.
+        self._offset = updates[-1]["update_id"] + 1
         self._offset_set = boottime()
         self._confirmed = False
 
@@ -163,7 +177,8 @@ class Receiver:
             seen = f"429 Too Many Requests: asked to wait {pause:g} s"
         elif isinstance(error, InvalidToken):
             seen = "401 Unauthorized: Telegram does not know the token"
-            if self.last_receive is None and self._failures >= TOKEN_REFUSALS:
+            self._refusals += 1
+            if self.last_receive is None and self._refusals >= TOKEN_REFUSALS:
                 raise FatalError(
                     Exit.TOKEN_REFUSED,
                     f"Telegram does not know the bot token in {self._token_file}: ask BotFather for the right one",

@@ -28,6 +28,7 @@ from kappa_bot.logs import log, whereabouts
 from kappa_bot.processor import Processor
 from kappa_bot.receiver import Receiver
 from kappa_bot.sender import Sender
+from kappa_bot.tasks import end
 from kappa_bot.telegram_api import TelegramApi
 from kappa_bot.writer import Writer
 
@@ -251,9 +252,7 @@ class Service:
                 if task.done() and not task.cancelled() and task.exception() is not None:
                     raise _cause(task)
         finally:
-            for task in (herald, *tasks.values()):
-                task.cancel()
-            await asyncio.wait({herald, *tasks.values()})
+            await end((herald, *tasks.values()))
 
     async def _herald(self, tenure: Tenure) -> None:
         while not tenure.active:
@@ -269,8 +268,7 @@ class Service:
         """Finish what is held: no poll any more, answer what is stored, acknowledge it."""
 
         async def finish() -> None:
-            tasks["receiver"].cancel()
-            await asyncio.wait({tasks["receiver"]})
+            await end([tasks["receiver"]])
             await tenure.processor.drained()
             await tenure.sender.drained()
 
@@ -293,9 +291,7 @@ async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
 
 async def _ended(task: "asyncio.Task[None]") -> bool:
     """Whether a task has ended well; it is cancelled if it has not ended. Raises what it raised."""
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task})
+    await end([task])
     if task.cancelled():
         return False
     await task

@@ -1,14 +1,8 @@
-"""The Bot API through python-telegram-bot's `Bot`, with a guard before every request and nothing written to logs.
-
-The guard is asked at the last moment there is: when the HTTP library is about to write the request's headers, after
-whatever connecting took. A bot that was frozen anywhere before that, and wakes, sends nothing.
-"""
+"""The Bot API through python-telegram-bot's `Bot`: what the bot asks of Telegram, and how it waits."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-import httpx
 from telegram import (
     Bot,
     InlineKeyboardButton,
@@ -20,6 +14,7 @@ from telegram import (
 from telegram._utils.types import ODVInput
 from telegram.request import BaseRequest, HTTPXRequest, RequestData
 
+from kappa_bot.guarded_http import Guard, GuardedTransport
 from kappa_bot.handlers import ALLOWED_UPDATES
 from kappa_bot.turn import Reply
 
@@ -32,43 +27,29 @@ BATCH = 100
 LATE_S = 5.0
 """How much longer than its own timeout a long poll may take before it counts as dead."""
 
-Guard = Callable[[], None]
+KEEP_S = 60.0
+"""Idle connections are kept longer than users take to think: a new one costs a handshake, which an answer waits for."""
 
 
 class GuardedRequest(HTTPXRequest):
-    """HTTP requests that are not sent unless `guard` lets them."""
+    """The library's requests, on a transport that sends nothing unless `guard` lets it."""
 
-    def __init__(self, guard: Guard, connections: int, read_timeout: float) -> None:
-        async def trace(event: str, info: dict[str, Any]) -> None:
-            if event.endswith("send_request_headers.started"):
-                guard()
-
-        async def before(request: httpx.Request) -> None:
-            guard()
-            request.extensions = {**request.extensions, "trace": trace}
-
+    def __init__(self, guard: Guard, connections: int, read_timeout: float, tls: bool) -> None:
         super().__init__(
             connection_pool_size=connections,
             connect_timeout=3.0,
             read_timeout=read_timeout,
             write_timeout=5.0,
             pool_timeout=5.0,
-            httpx_kwargs={
-                "event_hooks": {"request": [before]},
-                # Connections are kept for longer than users think: a new one costs a handshake, and an answer waits.
-                "limits": httpx.Limits(
-                    max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=60.0
-                ),
-                "trust_env": False,
-            },
+            httpx_kwargs={"transport": GuardedTransport(guard, connections, KEEP_S, tls), "trust_env": False},
         )
 
 
 class PollRequest(GuardedRequest):
     """Keeps the answer as Telegram sent it: that is what is stored, whatever the library makes of it."""
 
-    def __init__(self, guard: Guard) -> None:
-        super().__init__(guard, connections=1, read_timeout=LATE_S)
+    def __init__(self, guard: Guard, tls: bool) -> None:
+        super().__init__(guard, connections=1, read_timeout=LATE_S, tls=tls)
         self.payload = b""
 
     async def do_request(
@@ -92,12 +73,13 @@ class TelegramApi:
     """What the bot asks of Telegram."""
 
     def __init__(self, token: str, base_url: str, guard: Guard) -> None:
-        self._polls = PollRequest(guard)
+        tls = base_url.startswith("https:")
+        self._polls = PollRequest(guard, tls)
         self.bot = Bot(
             token,
             base_url=base_url,
             get_updates_request=self._polls,
-            request=GuardedRequest(guard, connections=SEND_AT_ONCE + 2, read_timeout=15.0),
+            request=GuardedRequest(guard, connections=SEND_AT_ONCE + 2, read_timeout=15.0, tls=tls),
         )
 
     async def poll(self, offset: int | None, timeout: int, limit: int = BATCH) -> list[dict[str, Any]]:

@@ -70,15 +70,27 @@ class Writer:
         self._session = session
         self._queue: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._ended = False
 
     async def commit(self, work: Work) -> None:
         """Return once `work` is durable. RefusedError if it never can be; LeaseLostError if another bot took over."""
+        if self._ended:
+            raise asyncio.CancelledError
         waiting = _Waiting(work)
         self._queue.append(waiting)
         self._wake.set()
         await waiting.done
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        finally:
+            # Nobody commits any more: whoever waits for it ends too.
+            self._ended = True
+            for waiting in self._queue:
+                waiting.done.cancel()
+
+    async def _run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()

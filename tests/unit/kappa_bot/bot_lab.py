@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,8 @@ class BotLab:
     mongo: ReplicaSet
     database: str
     token: str
-    base_url: str = ""
+    password: str
+    base_url: str = "http://127.0.0.1:9/bot"
     control_url: str = ""
     lease_ttl: float = 2.0
     poll_timeout: int = 5
@@ -203,12 +205,19 @@ class BotLab:
 
     def set_up(self) -> None:
         self.secret("token", self.token)
-        self.secret("password", secrets.token_hex(8))
+        self.secret("password", self.password)
         self.secret("id.key", secrets.token_hex(32))
         self.secret("admin", self.mongo.password)
-        self.start_telegram()
-        ran = self.prepare()
-        assert ran.returncode == 0, ran.stderr
+
+    def empty(self) -> None:
+        """The database as it is right after it was prepared."""
+        with self.db() as db:
+            # Bots that were killed leave transactions open, with their locks.
+            db.client.admin.command("killAllSessions", [{"user": "kappa_bot", "db": self.database}])
+            for name in ("Updates", "Replies", "Dialogues", "Data", "TelegramUsers"):
+                db[name].delete_many({})
+            nobody = {"epoch": 0, "holder": None, "expires": datetime.fromtimestamp(0, UTC)}
+            db.Lease.replace_one({"_id": "poller"}, nobody, upsert=True)
 
     def prepare(self) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -345,8 +354,6 @@ class BotLab:
             self._telegram.wait(5)
             assert self._telegram.stdout is not None
             self._telegram.stdout.close()
-        with self.mongo.client() as client:
-            client.drop_database(self.database)
 
 
 def data_of(message: Json, label: str) -> str:
@@ -361,13 +368,34 @@ def rows(message: Json) -> list[list[Json]]:
     return keyboard
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A database made ready by the bot's own command; tests empty it and use it one after the other."""
+
+    mongo: ReplicaSet
+    database: str
+    password: str
+
+
+def prepared(mongo: ReplicaSet, directory: Path) -> Prepared:
+    found = Prepared(mongo, f"kappa_{secrets.token_hex(4)}", secrets.token_hex(8))
+    lab = BotLab(directory, mongo, found.database, "123456:only-for-preparing", found.password)
+    lab.set_up()
+    ran = lab.prepare()
+    assert ran.returncode == 0, ran.stderr
+    return found
+
+
 @contextmanager
-def bot_lab(mongo: ReplicaSet, directory: Path, **settings: Any) -> Iterator[BotLab]:
+def bot_lab(ready: Prepared, directory: Path, telegram: bool = True) -> Iterator[BotLab]:
     directory.mkdir(parents=True, exist_ok=True)
     token = f"123456:{secrets.token_urlsafe(24)}"
-    lab = BotLab(directory, mongo, f"kappa_{secrets.token_hex(4)}", token, **settings)
+    lab = BotLab(directory, ready.mongo, ready.database, token, ready.password)
     try:
         lab.set_up()
+        lab.empty()
+        if telegram:
+            lab.start_telegram()
         yield lab
     finally:
         lab.close()

@@ -108,6 +108,8 @@ def test_a_dialogue_survives_the_bot_at_every_step(lab: BotLab) -> None:
 
     def again() -> None:
         nonlocal bot
+        with lab.db() as db:
+            until(lambda: db.Replies.count_documents({}) == 0, "the reply is known to be sent, and not repeated")
         bot.signal(signal.SIGKILL)
         bot.wait()
         bot = lab.active_bot()
