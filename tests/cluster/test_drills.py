@@ -97,3 +97,26 @@ def test_a_drill_over_a_broken_project_is_red(edit: Edit, name: str, said: str, 
     broken = [line for line in ran.stdout.splitlines() if said in line]
     assert any("BROKEN" in line for line in broken), ran.stdout
     assert nothing_is_left()
+
+
+def test_a_drill_in_which_a_node_never_came_up_fails_and_says_so(tmp_path: Path) -> None:
+    root = copy_tree(tmp_path / "copy")
+    apply(
+        root,
+        [
+            Edit(
+                "vagrant/images/node/init",
+                "\ncorosync -f &\n",
+                '\n[ "$(hostname)" != node3 ] || exit 1\ncorosync -f &\n',
+            ),
+            Edit("vagrant/kappa_lab/lab.py", "s.quorum, 90, 0.3)", "s.quorum, 20, 0.3)"),
+        ],
+    )
+    ran, report = drill(root, "power-cut", tmp_path / "drills")
+    assert ran.returncode == 2, f"{ran.stdout}\n{ran.stderr}"
+    assert "still not: three nodes online with quorum. Last seen: online: node1, node2;" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert report["passed"] is False
+    assert report["rto_s"] is None
+    assert any("three nodes online" in str(sentence) for sentence in report["violations"])
+    assert nothing_is_left()
