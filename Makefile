@@ -9,11 +9,11 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-.PHONY: help drill test check lint unit lab-up lab-status lab-down lab-build deps clean
+.PHONY: help drill test check lint unit bench lab-up lab-status lab-down lab-build deps clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
-	@echo 'also: lab-up, lab-status, lab-down, deps, clean (removes reports and built images too)'
+	@echo 'also: bench, lab-up, lab-status, lab-down, deps, clean (removes reports and built images too)'
 
 drill: deps
 	@$(LAB) drill run $(or $(DRILL),power-cut)
@@ -43,7 +43,12 @@ lint:
 
 unit:
 	@vagrant/bootstrap venv
-	@$(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root and not cluster' tests/unit
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root and not cluster and not slow' tests/unit
+
+# what the agents cost, beside what others use (root: addresses, Nginx, a network namespace); build/bench/agents.json
+bench:
+	@vagrant/bootstrap bench
+	@$(PYTHON) -m tests.bench.agents --out $(BUILD)/bench/agents.json
 
 test: deps lint
 	@$(PYTHON) -m pytest -q -p no:cacheprovider tests
