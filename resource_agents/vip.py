@@ -116,12 +116,28 @@ def start(operation: Operation) -> None:
                     "two holders would split the service: end it there first",
                 )
         _remember(operation, f"{text}/{prefix} {link.name}")
-        kernel.add(address)
+        _add(operation, kernel, address, link)
     if address.family == IPV6:
         _settle(operation, kernel)
     if has_neighbours(link):
         announce(link, address.family, address.ip, times=2)
     operation.info(f"vip {text}/{address.prefix} is on {link.name}")
+
+
+def _add(operation: Operation, kernel: Kernel, address: Address, link: Link) -> None:
+    try:
+        kernel.add(address)
+    except PermissionError:
+        # What the kernel says as root is that the interface has no IPv6 at all.
+        import os
+
+        if address.family != IPV6 or os.geteuid() != 0:
+            raise
+        raise Failure(
+            ARGS,
+            f"vip {operation.text('ip')}: IPv6 is disabled on {link.name}; "
+            f"set net.ipv6.conf.{link.name}.disable_ipv6=0 on this node, or choose another nic",
+        ) from None
 
 
 def _settle(operation: Operation, kernel: Kernel) -> None:
@@ -155,15 +171,35 @@ def stop(operation: Operation) -> None:
         except ValueError as wrong:
             operation.warning(f"vip {text} {wrong}: nothing to remove")
             continue
+        here = [one for one in kernel.addresses(family) if one.ip == ip]
+        if here and operation.flag("reset_connections"):
+            # While the address is here: afterwards no reset could leave from it.
+            _reset(operation, text, ip)
         operation.doing = f"removing {text}"
-        for address in kernel.addresses(family):
-            if address.ip == ip:
-                _remove(operation, kernel, address)
+        for address in here:
+            _remove(operation, kernel, address)
         if any(one.ip == ip for one in kernel.addresses(family)):
             raise Failure(
                 GENERIC, f"vip {text}: was removed and is there again; whatever adds it beside the cluster must not"
             )
     _forget(operation)
+
+
+def _reset(operation: Operation, text: str, ip: bytes) -> None:
+    """Reset who is still connected, so that clients come back at once instead of waiting for an answer that nobody will
+    give. A kernel that cannot is no reason for a stop to fail."""
+    from resource_agents.host.connections import NotSupported, reset
+
+    operation.doing = f"resetting connections to {text}"
+    try:
+        ended = reset(ip, operation.deadline.part(0.5))
+    except NotSupported as lacking:
+        operation.warning(f"vip {text}: connections are left to end by themselves: {lacking}")
+    except OSError as error:
+        operation.warning(f"vip {text}: connections are left to end by themselves: {error.strerror or error}")
+    else:
+        if ended:
+            operation.info(f"vip {text}: {ended} {'connection' if ended == 1 else 'connections'} reset")
 
 
 def _remove(operation: Operation, kernel: Kernel, address: Address) -> None:
@@ -205,7 +241,8 @@ AGENT = Agent(
     short="Virtual IP address",
     long="""A virtual IPv4 or IPv6 address that moves between the nodes. Start looks for another holder first, adds the
 address and tells the neighbours on the link. Monitor reads the kernel's own list without starting any program and sees
-an interface that is down or without link (depth 0); depth 10 tells the neighbours again. Stop removes the address.""",
+an interface that is down or without link (depth 0); depth 10 tells the neighbours again. Stop removes the address, and
+resets connections to it where reset_connections asks for that.""",
     parameters=(
         Parameter(
             "ip",
@@ -239,6 +276,16 @@ an interface that is down or without link (depth 0); depth 10 tells the neighbou
             "How long to look for another holder",
             "Before an IPv4 address is added, whoever may have it is asked by ARP for this long; an answer makes start "
             "fail. 0 asks nobody. IPv6 is left to the kernel's duplicate address detection.",
+            reloadable=True,
+        ),
+        Parameter(
+            "reset_connections",
+            "boolean",
+            "false",
+            "Reset connections at stop",
+            "Whether stop resets the TCP connections that are still established through the address, so that clients "
+            "notice and come back at once. Needs a kernel with CONFIG_INET_DIAG_DESTROY; without it stop says so and "
+            "carries on.",
             reloadable=True,
         ),
     ),

@@ -76,7 +76,9 @@ def announce(link: "Link", family: int, ip: bytes, times: int = 1) -> None:
     icmp = _socket.socket(_socket.AF_INET6, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, _socket.IPPROTO_ICMPV6)
     try:
         icmp.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_MULTICAST_HOPS, 255)
-        icmp.bind((_socket.inet_ntop(_socket.AF_INET6, ip), 0, 0, 0))
+        icmp.bind(
+            (_socket.inet_ntop(_socket.AF_INET6, ip), 0, 0, link.index)
+        )  # a link-local address is one of its link
         for _ in range(times):
             icmp.sendto(packet, (ALL_NODES, 0, 0, link.index))
     finally:

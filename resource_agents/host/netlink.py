@@ -89,86 +89,23 @@ class Route:
         self.gateway = gateway
 
 
-class Kernel:
-    """A conversation with the kernel's routing tables. Raises OSError with the kernel's own reason."""
+class Netlink:
+    """A conversation with one part of the kernel. Raises OSError with the kernel's own reason."""
 
-    def __init__(self, deadline: "Deadline") -> None:
-        self._socket = _socket.socket(
-            _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, _socket.NETLINK_ROUTE
-        )
+    def __init__(self, deadline: "Deadline", protocol: int) -> None:
+        self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol)
         self._socket.bind((0, 0))
         self._sequence = 0
         self._deadline = deadline
 
-    def addresses(self, family: int) -> "list[Address]":
-        found = []
-        for kind, body in self._ask(GET_ADDRESS, DUMP, ADDRESS.pack(family, 0, 0, 0, 0)):
-            got, prefix, flags, _, index = ADDRESS.unpack_from(body)
-            if kind != NEW_ADDRESS or got != family:
-                continue
-            attributes = _attributes(body, ADDRESS.size)
-            # IFA_ADDRESS is the peer's on a point-to-point interface; what is ours is IFA_LOCAL, which IPv6 leaves out.
-            ip = attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS) or b""
-            more = attributes.get(IFA_FLAGS)
-            found.append(Address(family, ip, prefix, index, _number(more) if more else flags))
-        return found
-
-    def link(self, index: int = 0, name: str = "") -> "Link | None":
-        """The interface with this index, or else with this name; None when there is none."""
-        extra = _attribute(IFLA_NAME, os.fsencode(name) + b"\0") if not index else b""
-        try:
-            for _, body in self._ask(GET_LINK, 0, LINK.pack(0, 0, index, 0, 0) + extra):
-                _, _, got, flags, _ = LINK.unpack_from(body)
-                attributes = _attributes(body, LINK.size)
-                return Link(
-                    got, os.fsdecode(attributes[IFLA_NAME].rstrip(b"\0")), flags, attributes.get(IFLA_ADDRESS, b"")
-                )
-        except OSError as error:
-            if error.errno not in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
-                raise
-        return None
-
-    def route(self, family: int, ip: bytes) -> "Route | None":
-        """The route the kernel would take to `ip`, None when there is none."""
-        request = ROUTE.pack(family, len(ip) * 8, 0, 0, 0, 0, 0, 0, FIB_MATCH) + _attribute(RTA_DST, ip)
-        try:
-            for _, body in self._ask(GET_ROUTE, 0, request):
-                _, prefix, _, _, _, _, _, kind, _ = ROUTE.unpack_from(body)
-                attributes = _attributes(body, ROUTE.size)
-                if kind != UNICAST or RTA_OIF not in attributes:
-                    return None
-                return Route(_number(attributes[RTA_OIF]), prefix, RTA_GATEWAY in attributes or RTA_VIA in attributes)
-        except OSError as error:
-            if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
-                raise
-        return None
-
-    def add(self, address: Address) -> None:
-        """Raises FileExistsError when it is there already."""
-        self._change(NEW_ADDRESS, CREATE | EXCLUSIVE, address)
-
-    def delete(self, address: Address) -> None:
-        """That it is not there (any more) is no failure."""
-        try:
-            self._change(DELETE_ADDRESS, 0, address)
-        except OSError as error:
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
-                raise
-
-    def _change(self, kind: int, flags: int, address: Address) -> None:
-        head = ADDRESS.pack(address.family, address.prefix, address.flags & 0xFF, 0, address.index)
-        body = head + _attribute(IFA_LOCAL, address.ip) + _attribute(IFA_ADDRESS, address.ip)
-        for _ in self._ask(kind, flags | ACK, body):
-            pass
-
-    def _ask(self, kind: int, flags: int, body: bytes) -> "list[tuple[int, bytes]]":
+    def ask(self, kind: int, flags: int, body: bytes) -> "list[tuple[int, bytes]]":
         """The kernel's answers to one request; a dump that changed under way is asked for again."""
         for _ in range(10):
             try:
                 return list(self._answers(kind, flags, body))
             except _ChangedError:
                 continue
-        raise OSError(errno.EAGAIN, "the kernel's list of addresses kept changing")
+        raise OSError(errno.EAGAIN, "the kernel's list kept changing")
 
     def _answers(self, kind: int, flags: int, body: bytes) -> "Iterator[tuple[int, bytes]]":
         self._sequence += 1
@@ -195,6 +132,74 @@ class Kernel:
                 yield got, message
                 if not flags & (DUMP | ACK):
                     return
+
+
+class Kernel(Netlink):
+    """A conversation with the kernel's routing tables."""
+
+    def __init__(self, deadline: "Deadline") -> None:
+        super().__init__(deadline, _socket.NETLINK_ROUTE)
+
+    def addresses(self, family: int) -> "list[Address]":
+        found = []
+        for kind, body in self.ask(GET_ADDRESS, DUMP, ADDRESS.pack(family, 0, 0, 0, 0)):
+            got, prefix, flags, _, index = ADDRESS.unpack_from(body)
+            if kind != NEW_ADDRESS or got != family:
+                continue
+            attributes = _attributes(body, ADDRESS.size)
+            # IFA_ADDRESS is the peer's on a point-to-point interface; what is ours is IFA_LOCAL, which IPv6 leaves out.
+            ip = attributes.get(IFA_LOCAL) or attributes.get(IFA_ADDRESS) or b""
+            more = attributes.get(IFA_FLAGS)
+            found.append(Address(family, ip, prefix, index, _number(more) if more else flags))
+        return found
+
+    def link(self, index: int = 0, name: str = "") -> "Link | None":
+        """The interface with this index, or else with this name; None when there is none."""
+        extra = _attribute(IFLA_NAME, os.fsencode(name) + b"\0") if not index else b""
+        try:
+            for _, body in self.ask(GET_LINK, 0, LINK.pack(0, 0, index, 0, 0) + extra):
+                _, _, got, flags, _ = LINK.unpack_from(body)
+                attributes = _attributes(body, LINK.size)
+                return Link(
+                    got, os.fsdecode(attributes[IFLA_NAME].rstrip(b"\0")), flags, attributes.get(IFLA_ADDRESS, b"")
+                )
+        except OSError as error:
+            if error.errno not in (errno.ENODEV, errno.ERANGE, errno.EINVAL):
+                raise
+        return None
+
+    def route(self, family: int, ip: bytes) -> "Route | None":
+        """The route the kernel would take to `ip`, None when there is none."""
+        request = ROUTE.pack(family, len(ip) * 8, 0, 0, 0, 0, 0, 0, FIB_MATCH) + _attribute(RTA_DST, ip)
+        try:
+            for _, body in self.ask(GET_ROUTE, 0, request):
+                _, prefix, _, _, _, _, _, kind, _ = ROUTE.unpack_from(body)
+                attributes = _attributes(body, ROUTE.size)
+                if kind != UNICAST or RTA_OIF not in attributes:
+                    return None
+                return Route(_number(attributes[RTA_OIF]), prefix, RTA_GATEWAY in attributes or RTA_VIA in attributes)
+        except OSError as error:
+            if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL):
+                raise
+        return None
+
+    def add(self, address: Address) -> None:
+        """Raises FileExistsError when it is there already."""
+        self._change(NEW_ADDRESS, CREATE | EXCLUSIVE, address)
+
+    def delete(self, address: Address) -> None:
+        """That it is not there (any more) is no failure."""
+        try:
+            self._change(DELETE_ADDRESS, 0, address)
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
+                raise
+
+    def _change(self, kind: int, flags: int, address: Address) -> None:
+        head = ADDRESS.pack(address.family, address.prefix, address.flags & 0xFF, 0, address.index)
+        body = head + _attribute(IFA_LOCAL, address.ip) + _attribute(IFA_ADDRESS, address.ip)
+        for _ in self.ask(kind, flags | ACK, body):
+            pass
 
 
 class _ChangedError(Exception):

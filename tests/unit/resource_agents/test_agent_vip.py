@@ -297,3 +297,136 @@ while True:
         noise.kill()
         noise.wait()
     assert vip.run("stop").code == 0
+
+
+TALK = """
+import socket, sys
+for family, address, any in ((socket.AF_INET, "192.0.2.100", "0.0.0.0"), (socket.AF_INET6, "192.0.2.100", "::"),
+                             (socket.AF_INET6, "2001:db8::100", "::")):
+    server = socket.socket(family)
+    if family == socket.AF_INET6:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    server.bind((any, 0)); server.listen()
+    ours = server  # kept open: it must go on listening
+    for target in (address, address.replace("100", "1")):
+        print(target, server.getsockname()[1], flush=True)
+        connection, _ = server.accept()
+        globals().setdefault("kept", []).append((server, connection))
+print("talking", flush=True)
+sys.stdin.read()
+for server, connection in kept:
+    connection.setblocking(False)
+    try:
+        how = "open" if connection.recv(1) else "closed"
+    except OSError as error:
+        how = "open" if isinstance(error, BlockingIOError) else "reset"
+    print(server.fileno() != -1 and server.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), how)
+"""
+CLIENT = """
+import socket, sys
+links = []
+for line in sys.stdin:
+    if line == "look\\n":
+        break
+    address, port = line.split()
+    links.append(socket.create_connection((address, int(port)), 5))
+    print("connected", flush=True)
+for link in links:
+    link.settimeout(0.3)
+    try:
+        print("closed" if link.recv(1) == b"" else "data")
+    except OSError as error:
+        print("reset" if isinstance(error, ConnectionResetError) else "open")
+"""
+
+
+@pytest.mark.parametrize("asked", ["true", "false"])
+def test_connections_to_the_lost_address_are_reset_when_asked_for_and_no_others(
+    vip: Vip, node: Host, peer: Host, asked: str
+) -> None:
+    # Sockets of IPv4, of both families, and of IPv6; each time one to the VIP and one to the node's own address.
+    six = Vip(replace(vip.agents, instance="six", wrapper=()), node)
+    assert vip.run("start", duplicate_wait=0).code == 0
+    assert six.run("start", ip=VIP6).code == 0
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        subprocess.Popen([*node.enter, sys.executable, "-IS", "-c", TALK], **pipes) as server,  # type: ignore[call-overload]
+        subprocess.Popen([*peer.enter, sys.executable, "-IS", "-c", CLIENT], **pipes) as client,  # type: ignore[call-overload]
+    ):
+        assert server.stdout
+        assert client.stdin
+        assert client.stdout
+        for _ in range(6):
+            client.stdin.write(server.stdout.readline())
+            client.stdin.flush()
+            assert client.stdout.readline() == "connected\n"
+        assert server.stdout.readline() == "talking\n"
+        ended = [one.run("stop", ip=ip, reset_connections=asked) for one, ip in ((vip, VIP), (six, VIP6))]
+        assert [one.code for one in ended] == [0, 0]
+        saw = client.communicate("look\n", timeout=20)[0].split()
+        held = server.communicate(timeout=20)[0].split()
+    assert held[::2] == ["1"] * 6, "who listens goes on listening"
+    if asked == "false":
+        assert saw == ["open"] * 6
+        return
+    if any("left to end by themselves" in one.err for one in ended):
+        assert "CONFIG_INET_DIAG" in ended[0].err
+        pytest.skip("this kernel cannot end connections, and stop said so")
+    assert "2 connections reset" in ended[0].err
+    assert "1 connection reset" in ended[1].err
+    assert saw == ["reset", "open"] * 3
+    assert held[1::2] == ["reset", "closed"] * 3, "the client has ended by now, and closed what was left to it"
+
+
+def test_stop_carries_on_where_connections_cannot_be_ended(vip: Vip, node: Host, tmp_path: Path) -> None:
+    # A kernel without sock_diag, as the agent sees it: the netlink family is refused.
+    library = vip.agents.root / "usr/lib/kappa-ha"
+    broken = tmp_path / "vip"
+    launcher = vip.agents.path("vip").read_text().splitlines()
+    broken.write_text(
+        "\n".join(
+            [
+                launcher[0],
+                "import sys",
+                f"sys.path.insert(0, {str(library)!r})",
+                "import resource_agents.host.connections as connections",
+                "connections.NETLINK_SOCK_DIAG = 99",
+                "from resource_agents.vip import AGENT",
+                "AGENT.main()",
+            ]
+        )
+    )
+    broken.chmod(0o755)
+    assert vip.run("start").code == 0
+    environment = vip.agents.environment({"ip": VIP, "reset_connections": "yes"})
+    ended = finish(vip.agents.start_process("", ["stop"], environment, broken), time.monotonic(), 20)
+    assert ended.code == 0
+    assert ended.err.count("\n") == 1
+    assert "CONFIG_INET_DIAG is not set" in ended.err
+    assert VIP not in node.addresses()
+
+
+def test_an_interface_without_ipv6_is_named_as_such(vip: Vip, node: Host) -> None:
+    node.set("net/ipv6/conf/eth0/disable_ipv6", "1")
+    ended = vip.run("start", ip=VIP6, nic="eth0", prefix=64)
+    assert ended.code == 2
+    assert "IPv6 is disabled on eth0" in ended.reason
+    assert vip.run("stop", ip=VIP6).code == 0
+
+
+def test_no_program_is_needed(vip: Vip, node: Host) -> None:
+    # Neither ip nor arping: nothing that could be missing makes a stop fail.
+    nothing = {**vip.agents.environment({"ip": VIP}), "PATH": "/nonexistent"}
+    entered = vip.agents.wrapper
+    for action, code in (("stop", 0), ("start", 0), ("monitor", 0), ("stop", 0), ("monitor", 7)):
+        wrapped = replace(vip.agents, wrapper=(shutil.which(entered[0]) or "", *entered[1:]))
+        ended = finish(wrapped.start_process("vip", [action], nothing), time.monotonic(), 20)
+        assert ended.code == code, (action, ended)
+
+
+def test_a_link_local_address(vip: Vip, node: Host) -> None:
+    ended = vip.run("start", ip="fe80::100", nic="eth0", prefix=64)
+    assert ended.code == 0, ended
+    assert vip.run("monitor", ip="fe80::100", level=10).code == 0
+    assert vip.run("stop", ip="fe80::100").code == 0
+    assert "fe80::100" not in node.ip("-6 addr show")
