@@ -37,10 +37,18 @@ def status(path: str, deadline: "Deadline") -> Status:
     return Status(reply)
 
 
-def ask(path: str, do: str, deadline: "Deadline") -> "dict[str, object]":
+def order(path: str, do: str, deadline: "Deadline") -> Status:
+    """Have it promote or demote, and return how it is once it has, or shortly before the deadline. Raises
+    Unanswered."""
+    # The bot itself says "not yet" at the end of the wait; it needs a moment to.
+    wait_s = min(600.0, deadline.left() * 0.95)
+    return Status(ask(path, do, deadline, {"wait_s": round(wait_s, 3)}))
+
+
+def ask(path: str, do: str, deadline: "Deadline", more: "dict[str, object] | None" = None) -> "dict[str, object]":
     """Send a request and return the reply, its "ok" already checked. Raises Unanswered."""
     with connect(path, deadline) as link:
-        send(link, json.dumps({"v": VERSION, "do": do}).encode() + b"\n", deadline)
+        send(link, json.dumps({"v": VERSION, "do": do, **(more or {})}).encode() + b"\n", deadline)
         data = line(link, deadline)
     try:
         reply = json.loads(data)

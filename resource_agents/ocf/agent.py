@@ -38,7 +38,11 @@ class Agent:
     timeouts: seconds by action, as advertised; "monitor" holds for every level.
     monitors: check level → (advertised interval in seconds, check). A monitor of level n runs every check up to n in
     order, so a level that does not exist falls to the next lower one. A check returns when all is well and raises
-    Failure otherwise.
+    Failure otherwise; one that can tell the role returns OK or RUNNING_PROMOTED, and the last to do so decides.
+    promote, demote: of an agent that may be a promotable clone; both or neither.
+    promoted_intervals: check level → advertised interval in seconds of the monitor of the Promoted role. The monitors
+    above are advertised without a role: Pacemaker runs such a one for a plain primitive and for Unpromoted, but not for
+    Promoted. (Were they advertised for Unpromoted, a plain primitive that took them over would have no monitor at all.)
     validate: looks at the host (level 10 and above); the parameters themselves have been read by then.
     """
 
@@ -52,7 +56,10 @@ class Agent:
         timeouts: "dict[str, int]",
         start: "Callable[[Operation], None]",
         stop: "Callable[[Operation], None]",
-        monitors: "dict[int, tuple[int, Callable[[Operation], None]]]",
+        monitors: "dict[int, tuple[int, Callable[[Operation], int | None]]]",
+        promote: "Callable[[Operation], None] | None" = None,
+        demote: "Callable[[Operation], None] | None" = None,
+        promoted_intervals: "dict[int, int] | None" = None,
         validate: "Callable[[Operation], None] | None" = None,
         agree: "Callable[[Operation], None] | None" = None,
     ) -> None:
@@ -64,6 +71,9 @@ class Agent:
         self.start = start
         self.stop = stop
         self.monitors = monitors
+        self.promote = promote
+        self.demote = demote
+        self.promoted_intervals = promoted_intervals or {}
         self.validate = validate
         self.agree = agree
 
@@ -88,8 +98,7 @@ class Agent:
         operation = Operation(self.name, self.parameters, action, environ, self.timeouts.get(action, 20))
         try:
             _arm(operation)
-            self._act(operation)
-            code, reason = OK, ""
+            code, reason = self._act(operation), ""
         except Failure as failure:
             code, reason = failure.code, failure.reason or f"exit code {failure.code}, and no reason was given"
         except Interrupted as interrupted:
@@ -109,8 +118,8 @@ class Agent:
         say_reason(code, reason if reason.startswith(self.name) else f"{self.name}: {reason}")
         return code
 
-    def _act(self, operation: Operation) -> None:
-        action = operation.action
+    def _act(self, operation: Operation) -> int:
+        action, code = operation.action, OK
         if action == "meta-data":
             from resource_agents.ocf.metadata import metadata
 
@@ -119,12 +128,18 @@ class Agent:
             self._check(operation)
             for level, (_, check) in sorted(self.monitors.items()):
                 if level <= max(operation.level, 0):
-                    check(operation)
+                    role = check(operation)
+                    code = code if role is None else role
         elif action == "start":
             self._check(operation)
             self.start(operation)
         elif action == "stop":
             self.stop(operation)
+        elif action == "promote" and self.promote:
+            self._check(operation)
+            self.promote(operation)
+        elif action == "demote" and self.demote:
+            self.demote(operation)
         elif action == "validate-all":
             self._check(operation)
             if self.validate and operation.level >= 10:
@@ -134,10 +149,11 @@ class Agent:
             self._check(operation)
             self.monitors[0][1](operation)
         else:
-            more = "|reload-agent" if self.reloads else ""
+            more = ("|promote|demote" if self.promote else "") + ("|reload-agent" if self.reloads else "")
             say(f"usage: {self.name} {{start|stop|monitor|validate-all|meta-data{more}}}")
             what = f"action {one_line(action, 40)} does not exist" if action else "no action was given"
             raise Failure(UNIMPLEMENTED, f"{self.name}: {what}")
+        return code
 
     def _check(self, operation: Operation) -> None:
         """The parameters alone: each by itself, then what they say together."""

@@ -25,9 +25,11 @@ def metadata(agent: "Agent") -> str:
     lines += ["  </parameters>", "  <actions>"]
     for action in ("start", "stop"):
         lines.append(f'    <action name="{action}" timeout="{agent.timeouts[action]}s"/>')
-    timeout = agent.timeouts["monitor"]
-    for level, (interval, _) in sorted(agent.monitors.items()):
-        lines.append(f'    <action name="monitor" timeout="{timeout}s" interval="{interval}s" depth="{level}"/>')
+    lines += [_monitor(agent, level, interval) for level, (interval, _) in sorted(agent.monitors.items())]
+    if agent.promote:
+        for action in ("promote", "demote"):
+            lines.append(f'    <action name="{action}" timeout="{agent.timeouts[action]}s"/>')
+        lines += [_monitor(agent, level, interval, "Promoted") for level, interval in agent.promoted_intervals.items()]
     if agent.reloads:
         lines.append('    <action name="reload-agent" timeout="10s"/>')
     lines += [
@@ -38,6 +40,11 @@ def metadata(agent: "Agent") -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _monitor(agent: "Agent", level: int, interval: int, role: str = "") -> str:
+    attributes = f'timeout="{agent.timeouts["monitor"]}s" interval="{interval}s" depth="{level}"'
+    return f'    <action name="monitor" {attributes}{f" role={quoted(role)}" if role else ""}/>'
 
 
 def _parameter(parameter: Parameter) -> "list[str]":

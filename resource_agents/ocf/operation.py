@@ -6,8 +6,8 @@ Everything comes from the environment, which `Operation` names field by field; n
 import os
 import time
 
-from resource_agents.ocf.exits import CONFIGURED, OK, Failure
-from resource_agents.ocf.parameters import Parameter
+from resource_agents.ocf.exits import CONFIGURED, OK, RUNNING_PROMOTED, Failure
+from resource_agents.ocf.parameters import TRUE, Parameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ class Operation:
     instance      OCF_RESOURCE_INSTANCE, the resource's id ("default" when run by hand without one)
     level         OCF_CHECK_LEVEL, 0 when unset or unreadable
     interval_s    OCF_RESKEY_CRM_meta_interval (milliseconds there), 0 for a probe
+    resource      the instance without the number that a clone's may carry (NAME:0), unless its instances differ
+                  (OCF_RESKEY_CRM_meta_globally_unique): whichever number one has here today, its files are the same
+    promotable    OCF_RESKEY_CRM_meta_{promotable,promoted_max,master_max}: it runs as a promotable clone
     timeout       OCF_RESKEY_CRM_meta_timeout (milliseconds there), else what the agent advertises for the action
     state         HA_RSCTMP, the directory for what must not outlive a reboot; only root may write there
     """
@@ -81,12 +84,30 @@ class Operation:
         self.deadline = Deadline(timeout_ms / 1000 if timeout_ms > 0 else default_timeout_s)
         self.state = environ.get("HA_RSCTMP") or "/run/resource-agents"
         self.doing = action
-        # A stop must never fail for a parameter: what cannot be read counts as its default there.
-        self.lenient = action == "stop"
+        # A stop must never fail for a parameter, nor may a demote, which comes before it: what cannot be read counts as
+        # its default there.
+        self.lenient = action in ("stop", "demote")
+
+    @property
+    def resource(self) -> str:
+        name, colon, number = self.instance.rpartition(":")
+        anonymous = self._meta("globally_unique").lower() not in TRUE
+        return name if colon and name and number.isdigit() and anonymous else self.instance
+
+    @property
+    def promotable(self) -> bool:
+        # Pacemaker says how many may be promoted, by the newer name and by the older; "promotable" is for those who run
+        # an agent by hand.
+        if self._meta("promotable").lower() in TRUE:
+            return True
+        return _count(self._meta("promoted_max"), 0) > 0 or _count(self._meta("master_max"), 0) > 0
+
+    def _meta(self, name: str) -> str:
+        return self.environ.get("OCF_RESKEY_CRM_meta_" + name) or ""
 
     def state_file(self, kind: str) -> str:
         """Path of this resource's own file in the state directory."""
-        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in self.instance)[:120]
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in self.resource)[:120]
         return f"{self.state}/kappa-{self.name}-{safe}.{kind}"
 
     def text(self, name: str) -> str:
@@ -153,6 +174,6 @@ def say(text: str) -> None:
 
 
 def say_reason(code: int, reason: str) -> None:
-    """The one line that Pacemaker keeps with a non-zero exit and shows in crm_mon."""
-    if code != OK:
+    """The one line that Pacemaker keeps with a failure and shows in crm_mon. To run promoted is none."""
+    if code not in (OK, RUNNING_PROMOTED):
         say("ocf-exit-reason:" + reason)

@@ -48,7 +48,7 @@ BOT = f"{UNIT}/test_agent_telegram_bot.py"
             id="law-6-an-interrupted-stop-counts-as-done",
         ),
         pytest.param(
-            Edit("resource_agents/ocf/operation.py", 'self.lenient = action == "stop"', "self.lenient = False"),
+            Edit("resource_agents/ocf/operation.py", 'self.lenient = action in ("stop", "demote")', "self.lenient = False"),
             f"{UNIT}/test_agent_contract.py::test_stop_of_something_stopped_is_success_whatever_is_missing_or_wrong",
             id="law-7-stop-refuses-wrong-parameters",
         ),
@@ -62,7 +62,7 @@ BOT = f"{UNIT}/test_agent_telegram_bot.py"
             id="law-7-stop-without-parameters-only-says-so",
         ),
         pytest.param(
-            Edit("resource_agents/ocf/operation.py", "    if code != OK:\n", "    if code not in (OK, 7):\n"),
+            Edit("resource_agents/ocf/operation.py", "code not in (OK, RUNNING_PROMOTED)", "code not in (OK, 7)"),
             f"{UNIT}/test_agent_contract.py::test_a_probe_of_something_never_started_says_not_running",
             id="law-8-a-failure-without-a-reason",
         ),

@@ -2,7 +2,8 @@
 into its configuration (JSON here), which it reads again for every request.
 
 Keys: socket; active_after_s; die (a last line, and it exits with 3); ignore_term; drain_s; status (fields to override);
-mute (takes connections and never answers); answer (raw text instead of a reply); children (processes of its own).
+mute (takes connections and never answers); answer (raw text instead of a reply); children (processes of its own);
+deaf_to_orders (promote and demote change nothing); dies_of_order.
 """
 
 import json
@@ -15,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 
+STANDBY = False
+
+
 def behaviour() -> Any:
     return json.loads(Path(sys.argv[3]).read_text())
 
 
 def status(said: dict[str, Any], began: float) -> dict[str, Any]:
-    active = time.monotonic() - began >= said.get("active_after_s", 0)
+    wanted = "standby" if STANDBY else "active"
+    active = wanted == "active" and time.monotonic() - began >= said.get("active_after_s", 0)
     reply = {
         "v": 1,
         "ok": True,
-        "role": "active" if active else "starting",
+        "role": "active" if active else "standby" if STANDBY else "starting",
         "pid": os.getpid(),
         "epoch": 1,
         "last_receive_s": 0.1 if active else None,
@@ -38,8 +43,21 @@ def status(said: dict[str, Any], began: float) -> dict[str, Any]:
     return reply
 
 
+def order(said: dict[str, Any], do: str) -> None:
+    global STANDBY
+    print(f"fake bot is told to {do}", file=sys.stderr, flush=True)
+    if said.get("dies_of_order"):
+        print("kappa-bot: Telegram does not know the token", file=sys.stderr, flush=True)
+        os._exit(5)
+    if not said.get("deaf_to_orders"):
+        STANDBY = do == "demote"
+
+
 def main() -> None:
+    global STANDBY
     assert sys.argv[1:3] == ["run", "--config"], sys.argv
+    assert sys.argv[4:] in ([], ["--standby"]), sys.argv
+    STANDBY = sys.argv[4:] == ["--standby"]
     said = behaviour()
     print("fake bot begins", file=sys.stderr, flush=True)
     if "die" in said:
@@ -70,7 +88,15 @@ def main() -> None:
             kept.append(client)
             continue
         request = json.loads(client.makefile().readline())
-        assert request == {"v": 1, "do": "status"}, request
+        assert request["v"] == 1, request
+        if request["do"] in ("promote", "demote"):
+            assert 0 < request["wait_s"] <= 600, request
+            order(said, request["do"])
+            began = time.monotonic() if request["do"] == "promote" else began
+            # A real one answers once it has done it.
+            time.sleep(min(said.get("active_after_s", 0), request["wait_s"]))
+        else:
+            assert request == {"v": 1, "do": "status"}, request
         client.sendall((said.get("answer") or json.dumps(status(said, began)) + "\n").encode())
         client.close()
 

@@ -11,19 +11,22 @@ import pytest
 
 from tests.unit.resource_agents.running import Agents, finish
 
-AGENTS = ("telegram-bot", "mongos", "nginx", "vip")
+AGENTS = ("telegram-bot", "mongos", "nginx", "vip", "uplink")
 COMPLETE: dict[str, dict[str, object]] = {
     "telegram-bot": {"config": "/nonexistent/bot.toml"},
     "mongos": {"configdb": "kappa0/127.0.0.1:1", "port": "1"},
     "nginx": {"config": "/nonexistent/nginx.conf"},
     "vip": {"ip": "192.0.2.77"},
+    "uplink": {"telegram_url": "http://127.0.0.1:1"},
 }
 WRONG: dict[str, dict[str, object]] = {
     "telegram-bot": {"deaf_after": "soon", "socket": "relative.sock"},
     "mongos": {"port": "70000", "options": "'"},
     "nginx": {"config": "nginx.conf", "drain": "-1s", "status_url": "https://user:word@x/"},
     "vip": {"ip": "300.1.1.1", "prefix": "abc"},
+    "uplink": {"telegram_url": "ftp://x", "router": "here", "results": "0", "dampen": "-1s"},
 }
+PROMOTABLE = ("telegram-bot",)
 SCHEMA = Path(os.environ.get("OCF_SCHEMA", "/usr/share/pcs/data/ocf-1.1.rng"))
 
 every_agent = pytest.mark.parametrize("agent", AGENTS)
@@ -53,10 +56,15 @@ def test_metadata_needs_nothing_and_follows_ocf_1_1(agents: Agents, agent: str) 
         assert (content.get("default") is None) == (parameter.get("required") == "1"), "an optional one needs a default"
     actions = [dict(one.attrib) for one in root.iter("action")]
     reloads = {"reload-agent"} if any(one.get("reloadable") for one in root.iter("parameter")) else set()
-    assert {one["name"] for one in actions} == {"start", "stop", "monitor", "validate-all", "meta-data"} | reloads
+    promotable = {"promote", "demote"} if agent in PROMOTABLE else set()
+    always = {"start", "stop", "monitor", "validate-all", "meta-data"}
+    assert {one["name"] for one in actions} == always | reloads | promotable
     assert all(one["timeout"].endswith("s") for one in actions)
     monitors = [one for one in actions if one["name"] == "monitor"]
-    assert [one["depth"] for one in monitors] == ["0", "10"]
+    by_role = {role: [one["depth"] for one in monitors if one.get("role") == role] for role in (None, "Promoted")}
+    assert by_role[None] in (["0", "10"], ["0", "10", "20"]), "without a role: Started and Unpromoted"
+    assert by_role["Promoted"] == (by_role[None] if promotable else []), "each role is monitored, and at every level"
+    assert sum(len(depths) for depths in by_role.values()) == len(monitors)
     assert len({one["interval"] for one in monitors}) == len(monitors), "Pacemaker tells monitors apart by interval"
 
 
@@ -124,7 +132,7 @@ def test_validate_all_at_level_10_looks_at_this_host(agents: Agents, agent: str)
 
 
 @every_agent
-@pytest.mark.parametrize("words", [["promote"], ["reload"], ["Start"], [""], [], ["\udcff\n;rm"]])
+@pytest.mark.parametrize("words", [["notify"], ["reload"], ["Start"], [""], [], ["\udcff\n;rm"]])
 def test_an_action_that_does_not_exist_is_unimplemented(agents: Agents, agent: str, words: list[str]) -> None:
     process = agents.start_process(agent, words, agents.environment(COMPLETE[agent]))
     ended = finish(process, time.monotonic(), 20)
@@ -205,6 +213,7 @@ def test_the_monitor_path_imports_nothing_heavy(agents: Agents, agent: str) -> N
         "resource_agents.ocf", "resource_agents.ocf.agent", "resource_agents.ocf.exits",
         "resource_agents.ocf.operation", "resource_agents.ocf.parameters", "resource_agents.host",
         "resource_agents.host.daemon", "resource_agents.host.processes", "resource_agents.host.netlink",
+        "resource_agents.host.attributes", "resource_agents.host.url",
     }  # fmt: skip
 
 
