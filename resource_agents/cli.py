@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-AGENTS = {"telegram-bot": "telegram_bot", "mongos": "mongos", "nginx": "nginx", "vip": "vip"}
+AGENTS = {"telegram-bot": "telegram_bot", "mongos": "mongos", "nginx": "nginx", "vip": "vip", "uplink": "uplink"}
 LIBRARY = Path("usr/lib/kappa-ha")
 AGENT_DIRECTORY = Path("usr/lib/ocf/resource.d/kappa")
 FENCE_AGENT = Path("usr/sbin/fence_kappa")

@@ -39,7 +39,7 @@ def test_everything_is_where_pacemaker_looks(tmp_path: Path) -> None:
     result = install(tmp_path)
     assert result.exit_code == 0, result.output
     agents = tmp_path / "usr/lib/ocf/resource.d/kappa"
-    assert sorted(path.name for path in agents.iterdir()) == ["mongos", "nginx", "telegram-bot", "vip"]
+    assert sorted(path.name for path in agents.iterdir()) == ["mongos", "nginx", "telegram-bot", "uplink", "vip"]
     for path in (*agents.iterdir(), tmp_path / "usr/sbin/fence_kappa"):
         assert path.stat().st_mode & 0o777 == 0o755
         assert path.read_text().splitlines()[0] == f"#!{PYTHON} -IS"
