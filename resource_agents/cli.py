@@ -1,5 +1,9 @@
-"""`kappa-agents`: puts the agents and the fence agent where Pacemaker looks for them, and takes them away again."""
+"""`kappa-agents`: puts the agents and the fence agent where Pacemaker looks for them, and takes them away again.
 
+What else it can do is in `commands`, imported when it is asked for.
+"""
+
+import importlib
 import os
 import shutil
 import stat
@@ -50,9 +54,9 @@ def fence_launcher(interpreter: str) -> str:
 
 def library_files(source: Path) -> Iterator[Path]:
     """The files, relative to `source`, that agents and fence agent run from: no command-line tool, no power broker."""
-    for room, left_out in (("resource_agents", "cli.py"), ("stonith", "power")):
+    for room, left_out in (("resource_agents", ("cli.py", "commands")), ("stonith", ("power",))):
         for file in sorted((source / room).rglob("*.py")):
-            if file.relative_to(source / room).parts[0] != left_out:
+            if file.relative_to(source / room).parts[0] not in left_out:
                 yield file.relative_to(source)
 
 
@@ -184,9 +188,38 @@ root_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Those of this file, and those of `commands`, which cost no start-up time to who does not use them."""
+
+    OTHERS = ("check", "completion", "conform", "describe")
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted((*super().list_commands(context), *self.OTHERS))
+
+    def get_command(self, context: click.Context, name: str) -> "click.Command | None":
+        if name not in self.OTHERS:
+            return super().get_command(context, name)
+        module = importlib.import_module(f"resource_agents.commands.{name}")
+        found = getattr(module, f"{name}_command")
+        return found if isinstance(found, click.Command) else None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Install Kappa's OCF resource agents and fence agent for Pacemaker."""
+    """Kappa's OCF resource agents for Pacemaker: install them, ask them, test them, and any other agent too.
+
+    \b
+    Put agents and fence agent where Pacemaker looks:
+      kappa-agents install
+    What can be set, and what for:
+      kappa-agents describe vip
+    What is wrong with the resource that the cluster calls "bot"?
+      kappa-agents check --resource bot --level 10
+    Does an agent keep OCF 1.1?
+      kappa-agents conform ./my-agent --param config=/tmp/x.conf
+    Let the shell complete all this:
+      eval "$(kappa-agents completion bash)"
+    """
 
 
 @main.command("install")

@@ -27,7 +27,9 @@ ACTIONS = ("monitor", "validate-all", "meta-data", "start", "stop", "promote", "
     show_default=True,
     help="What to ask for. start, stop, promote and demote act behind the cluster's back: put it in maintenance first.",
 )
-@click.option("--timeout", metavar="TIME", help="As 20s or 500ms; when not given, the configured one, else as advertised.")
+@click.option(
+    "--timeout", metavar="TIME", help="As 20s or 500ms; when not given, the configured one, else as advertised."
+)
 def check_command(
     agent: str | None, parameters: tuple[str, ...], resource: str | None, level: int, action: str, timeout: str | None
 ) -> None:

@@ -73,9 +73,7 @@ def find_resource(cib: str, wanted: str) -> Resource:
     return Resource(wanted, agent, parameters, tuple(operations), tuple(notes))
 
 
-def _attributes(
-    layer: ElementTree.Element, found: dict[str, ElementTree.Element], notes: list[str]
-) -> dict[str, str]:
+def _attributes(layer: ElementTree.Element, found: dict[str, ElementTree.Element], notes: list[str]) -> dict[str, str]:
     """Where two sets name the same parameter, the one with the higher score wins, then the earlier one."""
     sets = []
     for one in layer.iterfind("instance_attributes"):

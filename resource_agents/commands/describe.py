@@ -45,7 +45,9 @@ def lines(described: Metadata, width: int) -> list[str]:
         head = f"  {click.style(one.name.ljust(name), fg='cyan')}  {one.kind:<8}  {_default(one):<{default}}"
         page.append(f"{head}  {one.short}".rstrip())
         text = one.long if one.long != one.short else ""
-        page += textwrap.wrap(" ".join((text, *_remarks(one))).strip(), width, initial_indent=indent, subsequent_indent=indent)
+        page += textwrap.wrap(
+            " ".join((text, *_remarks(one))).strip(), width, initial_indent=indent, subsequent_indent=indent
+        )
     page += ["", click.style("Actions", bold=True)]
     for action in described.actions:
         at = f" level {action.depth}" if action.depth else ""

@@ -54,7 +54,11 @@ def meaning(action: str, code: int, *, timed_out: bool = False) -> Meaning:
         found = "no answer within the time-out; Pacemaker would have killed the agent now"
         return Meaning(found, FENCE_WORDS if action == "stop" else SOFT_WORDS, False)
     if code not in exits.LEGAL:
-        what = f"killed by signal {-code}" if code < 0 else f"exit code {code}, which is none of OCF's: the agent is broken"
+        what = (
+            f"killed by signal {-code}"
+            if code < 0
+            else f"exit code {code}, which is none of OCF's: the agent is broken"
+        )
         return Meaning(what, FENCE_WORDS if action == "stop" else SOFT_WORDS, False)
     found = _found(action, code)
     if action == "stop" and code != exits.OK:

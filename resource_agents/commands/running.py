@@ -91,7 +91,7 @@ def environment(
 
 @dataclass
 class Running:
-    """An agent that has been started. What it writes goes to files: a daemon that keeps them open keeps nobody waiting."""
+    """A started agent. What it writes goes to files: a daemon that keeps them open keeps nobody waiting."""
 
     words: tuple[str, ...]
     process: subprocess.Popen[bytes]
@@ -113,9 +113,7 @@ class Running:
             file.seek(0)
             texts.append(file.read(1 << 20).decode("utf-8", "replace"))
             file.close()
-        return Ended(
-            self.words, code, timed_out, killed, texts[0], texts[1], at - self.began, self.timeout_s
-        )
+        return Ended(self.words, code, timed_out, killed, texts[0], texts[1], at - self.began, self.timeout_s)
 
 
 def begin(

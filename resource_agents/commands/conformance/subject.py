@@ -42,15 +42,17 @@ class Subject:
         self.metadata: Metadata | None = None
         self.unreadable = ""
         self.already = ""
-        self.unusable = ""
 
     def learn(self) -> None:
         """Read the metadata, and look whether something runs here already."""
-        said = self.run("meta-data")
         try:
+            said = self.run("meta-data")
             self.metadata = parse(said.out)
         except Unreadable as wrong:
             self.unreadable = f"{said}; {wrong}"
+        except OSError as error:
+            self.unreadable = f"it cannot be executed: {error.strerror or error}"
+            return
         found = self.run("monitor")
         if found.code in RUNNING:
             self.already = f"{found} before anything was started: it runs here already, and was left alone"
@@ -69,7 +71,11 @@ class Subject:
         return self.metadata.timeout_s(action) if self.metadata else 20.0
 
     def variables(
-        self, action: str, parameters: Mapping[str, str] | None = None, level: int | None = None, interval_s: float = 0.0
+        self,
+        action: str,
+        parameters: Mapping[str, str] | None = None,
+        level: int | None = None,
+        interval_s: float = 0.0,
     ) -> dict[str, str]:
         made = environment(
             self.agent,

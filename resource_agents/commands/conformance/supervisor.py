@@ -13,7 +13,7 @@ import select
 import signal
 import time
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from resource_agents.commands.running import Ended, Running
 
