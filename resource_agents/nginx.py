@@ -2,7 +2,7 @@
 
 from resource_agents.host.daemon import Daemon, Started
 from resource_agents.ocf.agent import Agent
-from resource_agents.ocf.exits import ARGS, GENERIC, INSTALLED, Failure
+from resource_agents.ocf.exits import ARGS, DEGRADED, GENERIC, INSTALLED, Failure
 from resource_agents.ocf.operation import Operation
 from resource_agents.ocf.parameters import Parameter
 
@@ -46,14 +46,39 @@ def _serves(operation: Operation, master: int) -> str:
     url = operation.text("status_url")
     if not url:
         return ""
+    return _answers(operation, url, 200, operation.text("status_pattern"))
+
+
+def upstream(operation: Operation) -> None:
+    """Level 20: a request gets through to the upstream and back."""
+    url = operation.text("upstream_url")
+    if not url:
+        return
+    wrong = _answers(operation, url, operation.number("upstream_status"), operation.text("upstream_pattern"))
+    if wrong and operation.text("upstream_failure") == "failed":
+        raise Failure(GENERIC, f"nginx: does not serve its upstream: {wrong}")
+    if wrong:
+        raise Failure(DEGRADED, f"nginx: serves, but its upstream does not: {wrong}; see to what is behind it")
+
+
+def _answers(operation: Operation, url: str, status: int, pattern: str) -> str:
+    """What is wrong with the answer, "" when it is as expected."""
     from resource_agents.host.sockets import Unanswered, http_get
 
     operation.doing = f"asking {url}"
     try:
-        code, _ = http_get(url, operation.deadline.part(1.0, 10.0))
+        code, body = http_get(url, operation.deadline.part(1.0, 10.0))
     except Unanswered as unanswered:
         return f"{url} {unanswered}"
-    return "" if code == 200 else f"{url} answers {code}, not 200"
+    if code != status:
+        return f"{url} answers {code}, not {status}"
+    if pattern:
+        import re
+
+        said = body.decode("utf-8", "replace")
+        if not re.search(pattern, said):
+            return f"{url} answers {said[:60]!r}, in which nothing matches {pattern}"
+    return ""
 
 
 def start(operation: Operation) -> None:
@@ -108,12 +133,27 @@ def _wrong_url(raw: str) -> str:
     return ""
 
 
+def _agree(operation: Operation) -> None:
+    if operation.action == "monitor" and operation.level < 10:
+        return  # it uses no pattern, and `re` costs as much as the rest of the check
+    for name in ("status_pattern", "upstream_pattern"):
+        pattern = operation.text(name)
+        if pattern:
+            import re
+
+            try:
+                re.compile(pattern)
+            except re.error as wrong:
+                raise ValueError(f"parameter {name}={pattern} is no regular expression: {wrong}") from None
+
+
 AGENT = Agent(
     name="nginx",
     short="Nginx web server",
     long="""The Nginx web server. Its configuration is tested by Nginx itself before start. Stop lets open requests
-finish, then ends it firmly, workers whose master was killed included. Monitor looks at the master process (depth 0),
-and at its workers and the status URL (depth 10). Nothing is read out of nginx.conf.""",
+finish, then ends it firmly, workers whose master was killed included. Monitor looks at the master process (depth 0), at
+its workers and the status URL (depth 10), and at what a request through to the upstream brings back (depth 20). Nothing
+is read out of nginx.conf.""",
     parameters=(
         Parameter("binary", "program", "nginx", "Nginx's program", "Path or name of nginx."),
         Parameter(
@@ -140,6 +180,53 @@ and at its workers and the status URL (depth 10). Nothing is read out of nginx.c
             "An http:// URL on this node that answers 200 when Nginx serves; asked at start and by depth 10. "
             "When empty, none is asked.",
             check=_wrong_url,
+            reloadable=True,
+        ),
+        Parameter(
+            "status_pattern",
+            "string",
+            "",
+            "Expected in the status page",
+            "A regular expression (Python's) that must match somewhere in the first 64 KiB of the status URL's answer.",
+            reloadable=True,
+        ),
+        Parameter(
+            "upstream_url",
+            "string",
+            "",
+            "Upstream URL",
+            "An http:// URL on this node that Nginx passes on to its upstream; asked by depth 20 alone. When empty, "
+            "depth 20 is as depth 10.",
+            check=_wrong_url,
+            reloadable=True,
+        ),
+        Parameter(
+            "upstream_status",
+            "integer",
+            "200",
+            "Expected status from upstream",
+            "The HTTP status that the upstream URL must answer with.",
+            minimum=100,
+            maximum=599,
+            reloadable=True,
+        ),
+        Parameter(
+            "upstream_pattern",
+            "string",
+            "",
+            "Expected from upstream",
+            "A regular expression (Python's) that must match somewhere in the first 64 KiB of the upstream's answer.",
+            reloadable=True,
+        ),
+        Parameter(
+            "upstream_failure",
+            "select",
+            "degraded",
+            "What a wrong answer from upstream is",
+            "degraded: Pacemaker shows it and leaves Nginx alone, for a restart of Nginx mends no upstream. failed: "
+            "Pacemaker restarts or moves it.",
+            options=("degraded", "failed"),
+            reloadable=True,
         ),
         Parameter(
             "drain",
@@ -160,6 +247,7 @@ and at its workers and the status URL (depth 10). Nothing is read out of nginx.c
     timeouts={"start": 40, "stop": 40, "monitor": 20},
     start=start,
     stop=stop,
-    monitors={0: (10, monitor), 10: (20, serving)},
+    monitors={0: (10, monitor), 10: (20, serving), 20: (60, upstream)},
     validate=validate,
+    agree=_agree,
 )

@@ -22,7 +22,7 @@ COMPLETE: dict[str, dict[str, object]] = {
 WRONG: dict[str, dict[str, object]] = {
     "telegram-bot": {"deaf_after": "soon", "socket": "relative.sock"},
     "mongos": {"port": "70000", "options": "'"},
-    "nginx": {"config": "nginx.conf", "drain": "-1s", "status_url": "https://user:word@x/"},
+    "nginx": {"config": "nginx.conf", "drain": "-1s", "status_url": "https://user:word@x/", "upstream_status": "9"},
     "vip": {"ip": "300.1.1.1", "prefix": "abc"},
     "uplink": {"telegram_url": "ftp://x", "router": "here", "results": "0", "dampen": "-1s"},
 }

@@ -1,13 +1,16 @@
 """The nginx agent with a real Nginx (`apt-get install nginx-light`)."""
 
+import http.server
 import os
 import signal
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +28,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         location = /status {{ return 200 "ok"; }}
+        location = /through {{ proxy_pass http://127.0.0.1:{upstream}; proxy_read_timeout 1s; }}
         location = /slow {{ limit_rate 1k; root {directory}; }}
         location / {{ return 404; }}
     }}
@@ -40,11 +44,13 @@ class Nginx:
         self.log = directory / "start.log"
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port = int(server.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.upstream = int(server.getsockname()[1])
         self.configure()
         directory.chmod(0o755)
 
     def configure(self, before: str = "") -> None:
-        self.config.write_text(before + CONFIG.format(directory=self.directory, port=self.port))
+        self.config.write_text(before + CONFIG.format(directory=self.directory, port=self.port, upstream=self.upstream))
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"
@@ -193,3 +199,85 @@ def test_dead_workers_are_seen_at_level_10(nginx: Nginx) -> None:
     until(lambda: not nginx.workers())
     ended = nginx.run("monitor", level=10)
     assert ended.code == 1
+
+
+class Upstream(http.server.BaseHTTPRequestHandler):
+    status = 200
+    body = b'{"ok": true}'
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *words: object) -> None:  # noqa: A002
+        return
+
+
+@pytest.fixture
+def upstream(nginx: Nginx) -> Iterator[type[Upstream]]:
+    """What is behind Nginx; its answer is changed by setting the class's attributes."""
+    answer = type("Answer", (Upstream,), {})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", nginx.upstream), answer)
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    serving.start()
+    yield answer
+    server.shutdown()
+    server.server_close()
+
+
+def test_level_20_goes_through_to_the_upstream(nginx: Nginx, upstream: type[Upstream]) -> None:
+    through: dict[str, Any] = {"upstream_url": nginx.url("through"), "upstream_pattern": '"ok": *true'}
+    assert nginx.run("start", **through).code == 0
+    assert nginx.run("monitor", 20, **through).code == 0
+    upstream.body = b'{"ok": false}'
+    ended = nginx.run("monitor", 20, **through)
+    assert ended.code == 190, "shown, and not recovered: a restart of Nginx mends no upstream"
+    assert '"ok": *true' in ended.reason
+    assert '{"ok": false}' in ended.reason
+    assert nginx.run("monitor", 20, **{**through, "upstream_failure": "failed"}).code == 1
+    assert nginx.run("monitor", 10, **through).code == 0
+    upstream.status = 404
+    assert "answers 404, not 200" in nginx.run("monitor", 20, **through).reason
+    assert nginx.run("monitor", 20, upstream_url=nginx.url("through"), upstream_status=404).code == 0
+
+
+def test_an_upstream_that_is_gone_is_seen_at_level_20_and_does_not_stop_a_start(nginx: Nginx) -> None:
+    # In a group the upstream is often started after Nginx.
+    through = nginx.url("through")
+    assert nginx.run("start", upstream_url=through).code == 0
+    assert nginx.run("monitor", 10, upstream_url=through).code == 0
+    ended = nginx.run("monitor", 20, upstream_url=through)
+    assert ended.code == 190
+    assert "answers 502, not 200" in ended.reason
+    assert nginx.run("monitor", 20).code == 0, "without a URL it is as level 10"
+    with socket.create_server(("127.0.0.1", nginx.upstream)):
+        ended = nginx.run("monitor", 20, upstream_url=through)
+    assert ended.code == 190
+    assert "answers 504, not 200" in ended.reason, "it takes connections and never answers"
+
+
+def test_the_status_page_must_say_what_is_expected(nginx: Nginx) -> None:
+    assert nginx.run("start", status_pattern="^ok$").code == 0
+    assert nginx.run("monitor", 10, status_pattern="^ok$").code == 0
+    ended = nginx.run("monitor", 10, status_pattern="^not ok$")
+    assert ended.code == 1
+    assert "'ok', in which nothing matches ^not ok$" in ended.reason
+    assert nginx.run("monitor", 0, status_pattern="^not ok$").code == 0
+    assert nginx.run("stop").code == 0
+    began = time.monotonic()
+    ended = nginx.run("start", status_pattern="^not ok$", timeout_s=3)
+    assert ended.code == 1, "never usable"
+    assert "nothing matches" in ended.reason
+    assert time.monotonic() - began >= 2
+
+
+def test_changed_reloadable_parameters_are_taken_over_without_a_restart(nginx: Nginx) -> None:
+    assert nginx.run("reload-agent").code == 7
+    assert nginx.run("start").code == 0
+    master = nginx.master
+    assert nginx.run("reload-agent", status_pattern="^not ok$", drain="1s").code == 0
+    assert nginx.master == master
+    assert nginx.run("monitor", 10, status_pattern="^not ok$").code == 1, "the next monitor goes by them"
+    assert nginx.run("reload-agent", status_pattern="(").code == 6
