@@ -1,5 +1,5 @@
 #!/bin/bash
-# Write the group, its router and its fencing into a copy of the cluster's configuration, with pcs, to be looked at and then
+# Write the group, its router, its uplink's rule and its fencing into a copy of the cluster's configuration, with pcs, to be looked at and then
 # loaded in one piece:
 #
 #   pcs cluster cib kappa.xml                                       # a copy of what the cluster has
@@ -46,6 +46,14 @@ p resource create router ocf:kappa:mongos binary="$MONGOS" configdb="$CONFIGDB" 
   op monitor interval=10s timeout=10s op monitor interval=31s timeout=15s OCF_CHECK_LEVEL=10 \
   clone interleave=true
 
+# --- what each node can reach, as node attributes ------------------------------------------------------------------------
+p resource create uplink ocf:kappa:uplink telegram_url="$TELEGRAM_URL" router=127.0.0.1:27017 \
+  op start interval=0s timeout=15s op stop interval=0s timeout=15s \
+  op monitor interval=5s timeout=10s op monitor interval=61s timeout=15s OCF_CHECK_LEVEL=10 \
+  clone interleave=true
+# Where both come up at once the router is first, so that it is not measured before it is there; neither needs the other.
+p constraint order start router-clone then start uplink-clone kind=Optional symmetrical=false
+
 # --- what runs once: the address, the web server on it, the bot ------------------------------------------------------------
 p resource create vip ocf:kappa:vip ip="$VIP" prefix="$VIP_PREFIX" \
   op start interval=0s timeout=15s op stop interval=0s timeout=15s op monitor interval=5s timeout=10s --group kappa
@@ -60,5 +68,7 @@ p resource meta bot priority=10
 # The bot talks to the router of its own node: the router first, and no group where no router runs.
 p constraint order start router-clone then kappa
 p constraint colocation add kappa with router-clone
+# A node that does not reach Telegram gives the group up in good order, unfenced, and none takes it that was not seen to reach it.
+p constraint location kappa rule score=-INFINITY kappa-telegram ne 1 or not_defined kappa-telegram
 
 install -m 644 "$draft" "$cib"

@@ -87,8 +87,8 @@ def _telegram(operation: Operation) -> "tuple[tuple[str, str], tuple[str, str]]"
 
 
 def _rounded(milliseconds: float) -> int:
-    """Up to the next of 1, 2, 5, 10, 20, 50, ...: no attribute needs writing for each millisecond more or less."""
-    step = 1
+    """Up to the next of 10, 20, 50, 100, ...: no attribute needs writing for each millisecond more or less."""
+    step = 10
     while True:
         for one in (step, 2 * step, 5 * step):
             if milliseconds <= one:
@@ -236,7 +236,7 @@ example: pcs constraint location GROUP rule score=-INFINITY kappa-telegram ne 1 
             "latency_attribute",
             "kappa-latency-ms",
             "Attribute: latency",
-            "Milliseconds until Telegram answered, rounded up to 1, 2, 5, 10, 20, 50 and so on; not defined when it "
+            "Milliseconds until Telegram answered, rounded up to 10, 20, 50, 100 and so on; not defined when it "
             "is not reached.",
         ),
         Parameter(
