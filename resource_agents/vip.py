@@ -223,11 +223,19 @@ def _remember(operation: Operation, line: str) -> None:
 
 
 def _remembered(operation: Operation) -> "list[str]":
+    import os
+
     try:
-        with open(operation.state_file("address"), encoding="utf-8", errors="replace") as note:
-            return [note.read(256).partition("/")[0].strip()]
+        # A pipe in its place must not make stop wait for a writer.
+        handle = os.open(operation.state_file("address"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return []
+    try:
+        return [os.read(handle, 256).decode("utf-8", "replace").partition("/")[0].strip()]
+    except OSError:
+        return []
+    finally:
+        os.close(handle)
 
 
 def _forget(operation: Operation) -> None:

@@ -50,7 +50,7 @@ def read(path: str) -> "dict[str, Held] | None":
     """What was noted down; None when there is nothing, or only from an earlier life of this machine. Raises ValueError
     for anything but a record."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

@@ -98,12 +98,17 @@ class Daemon:
                 "whatever else starts it (systemd, a shell) must not; stop ends it",
             )
 
-    def spawn(self, argv: "list[str]", user: str = "", environment: "dict[str, str] | None" = None) -> "Started":
-        """Start the program in the background; it is recorded before it begins. Raises Failure when it cannot begin."""
+    def spawn(
+        self, argv: "list[str]", user: str = "", environment: "dict[str, str] | None" = None, open_files: int = 0
+    ) -> "Started":
+        """Start the program in the background; it is recorded before it begins. Raises Failure when it cannot begin.
+
+        open_files: how many it may have (RLIMIT_NOFILE), as far as the host grants it; 0 leaves the limit as it is.
+        """
         from resource_agents.host.spawn import spawn
 
         self.operation.doing = f"starting {argv[0]}"
-        pid, since = spawn(argv, user, self.log, self.record_file, environment or {}, self.operation)
+        pid, since = spawn(argv, user, self.log, self.record_file, environment or {}, self.operation, open_files)
         return Started(self, pid, since)
 
     def end(self, polite: int = SIGTERM, grace_s: float = 3600.0) -> None:
@@ -151,9 +156,17 @@ class Daemon:
         if os.path.lexists(self.record_file):
             self.operation.warning(f"{self.record_file} could not be removed")
 
+    def _record_if_readable(self) -> "Record | None":
+        """For stop, a record that cannot be read is none: what runs with this resource's settings is found without."""
+        try:
+            return processes.read_record(self.record_file)
+        except OSError as error:
+            self.operation.warning(f"{self.record_file} cannot be read: {error.strerror}; searching without it")
+            return None
+
     def _mine(self) -> "list[Process]":
         """Everything of this resource that runs: the recorded session, and strangers with its settings, with theirs."""
-        record = processes.read_record(self.record_file)
+        record = self._record_if_readable()
         everyone = processes.every_process()
         heads = {one.pid for one in processes.find(self.matches)}
         sessions = {one.pid for one in everyone if one.pid in heads and one.session == one.pid}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def read(path: str, about: "Record") -> str:
     """What was noted about this process, "" when nothing was or it cannot be read."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return ""
     try:

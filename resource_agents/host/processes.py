@@ -154,8 +154,9 @@ def _namespace(pid: str) -> str:
 
 
 def _read(path: str) -> bytes:
-    # os.open and os.read spare the buffered file object, and with it half the time.
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # os.open and os.read spare the buffered file object, and with it half the time. A pipe in the file's place must not
+    # make anyone wait for its writer.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         data = os.read(handle, 65536)
         more = data

@@ -77,7 +77,13 @@ def own_directory(path: str, user: User) -> None:
 
 
 def spawn(
-    argv: "list[str]", user_name: str, log: str, record_file: str, environment: "dict[str, str]", operation: "Operation"
+    argv: "list[str]",
+    user_name: str,
+    log: str,
+    record_file: str,
+    environment: "dict[str, str]",
+    operation: "Operation",
+    open_files: int = 0,
 ) -> "tuple[int, int]":
     """Start `argv` and return its pid and the log's size before. Raises Failure when it cannot even begin.
 
@@ -97,6 +103,7 @@ def spawn(
         try:
             os.close(go_write)
             if os.read(go_read, 1) == b"g":
+                _limit_open_files(open_files)
                 _become(path, argv, user, output, environment, error_write)
         except BaseException as error:
             number = error.errno if isinstance(error, OSError) else 0
@@ -143,6 +150,29 @@ def _become(path: str, argv: "list[str]", user: User, output: int, environment: 
     os.execve(path, argv, {**own, **environment})  # noqa: S606 - no shell is meant
 
 
+def _limit_open_files(wanted: int) -> None:
+    """As many as wanted; where that needs a right that this host does not give, as many as may be had."""
+    if not wanted:
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+
+
+def open_files(pid: int) -> int:
+    """How many files the process may have open, -1 when that cannot be seen."""
+    import resource
+
+    try:
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
+    except OSError:
+        return -1
+
+
 def _open_log(log: str, user: User) -> int:
     """Append to the log; a missing one becomes the user's own. A symbolic link is refused: root would write through
     it."""
@@ -175,9 +205,15 @@ def run(argv: "list[str]", operation: "Operation", timeout_s: float) -> "tuple[i
     actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_DUP2, writer, 2)]
     defaults = [getattr(_signal, name) for name in IGNORED_BY_PYTHON]
     environment = {"PATH": PATH, "LANG": "C.UTF-8"}
-    pid = os.posix_spawn(path, argv, environment, file_actions=actions, setpgroup=0, setsigdef=defaults)
-    os.close(writer)
-    os.close(nothing)
+    try:
+        pid = os.posix_spawn(path, argv, environment, file_actions=actions, setpgroup=0, setsigdef=defaults)
+    except OSError as error:
+        os.close(reader)
+        code = CODES.get(error.errno or 0, GENERIC)
+        raise Failure(code, f"{operation.name}: {path} cannot be started: {error.strerror}") from None
+    finally:
+        os.close(writer)
+        os.close(nothing)
     printed = b""
     try:
         while select.select([reader], [], [], deadline.left())[0]:
