@@ -40,23 +40,28 @@ def _started(operation: Operation) -> "dict[str, Held] | None":
 
 
 def _keep(operation: Operation, held: "dict[str, Held]") -> None:
-    before = [(name, one.line()) for name, one in held.items()]
+    record = operation.state_file("attributes")
+    before = [one.line() for one in held.values()]
     results, dampen_s = operation.number("results"), operation.seconds("dampen")
-    failure = None
-    for name, (value, why) in _measure(operation).items():
-        one = held.setdefault(name, Held())
-        if one.changed(value, time.monotonic(), results, dampen_s):
-            try:
-                publish(operation, operation.text("updater"), name, value)
-            except Failure as failed:
-                failure = failure or failed
-                continue
-            operation.info(f"uplink: {name} is now {'not defined' if value == ABSENT else value}: {why}")
+    measured = _measure(operation)
+    due = [
+        name
+        for name, (value, _) in measured.items()
+        if held.setdefault(name, Held()).changed(value, time.monotonic(), results, dampen_s)
+    ]
+    # Until it is written for certain nobody knows what the cluster holds; should this be killed, the next one writes.
+    held.update((name, Held()) for name in due)
+    if before != [one.line() for one in held.values()]:
+        write(record, held)
+    try:
+        for name in due:
+            value, why = measured[name]
+            publish(operation, operation.text("updater"), name, value)
             held[name] = Held(value)
-    if before != [(name, one.line()) for name, one in held.items()]:
-        write(operation.state_file("attributes"), held)
-    if failure:
-        raise failure
+            operation.info(f"uplink: {name} is now {'not defined' if value == ABSENT else value}: {why}")
+    finally:
+        if due:
+            write(record, held)
 
 
 def _measure(operation: Operation) -> "dict[str, tuple[str, str]]":

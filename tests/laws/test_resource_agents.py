@@ -8,6 +8,7 @@ from tests.sabotage import Edit, red
 
 UNIT = "tests/unit/resource_agents"
 BOT = f"{UNIT}/test_agent_telegram_bot.py"
+UPLINK = f"{UNIT}/test_agent_uplink.py"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,11 @@ BOT = f"{UNIT}/test_agent_telegram_bot.py"
             id="law-6-an-interrupted-stop-counts-as-done",
         ),
         pytest.param(
-            Edit("resource_agents/ocf/operation.py", 'self.lenient = action in ("stop", "demote")', "self.lenient = False"),
+            Edit(
+                "resource_agents/ocf/operation.py",
+                'self.lenient = action in ("stop", "demote")',
+                "self.lenient = False",
+            ),
             f"{UNIT}/test_agent_contract.py::test_stop_of_something_stopped_is_success_whatever_is_missing_or_wrong",
             id="law-7-stop-refuses-wrong-parameters",
         ),
@@ -94,6 +99,47 @@ BOT = f"{UNIT}/test_agent_telegram_bot.py"
             f"{BOT}::test_an_agent_killed_in_the_middle_of_start_leaves_nothing_unrecorded",
             id="a-program-runs-unrecorded",
         ),
+        pytest.param(
+            Edit(
+                "resource_agents/uplink.py",
+                '        return ("0", why), (ABSENT, why)',
+                "        raise Failure(GENERIC, why) from None",
+            ),
+            f"{UPLINK}::test_what_cannot_be_reached_is_no_failure_of_the_resource",
+            id="a-lost-uplink-fails-the-resource",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/host/attributes.py",
+                "return self.seen >= results or now - self.since >= dampen_s",
+                "return True",
+            ),
+            f"{UPLINK}::test_an_attribute_changes_only_after_so_many_equal_results",
+            id="an-attribute-is-not-dampened",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/host/attributes.py",
+                "UNKNOWN, 0\n            return False",
+                "UNKNOWN, 0\n            return True",
+            ),
+            f"{UPLINK}::test_nothing_is_started_where_nothing_changed",
+            id="law-10-a-process-at-each-monitor",
+        ),
+        pytest.param(
+            Edit("resource_agents/uplink.py", "held.update((name, Held()) for name in due)", "pass"),
+            f"{UPLINK}::test_one_killed_while_it_writes_is_made_good_by_the_next",
+            id="law-6-an-unfinished-write-counts-as-not-begun",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/uplink.py",
+                "    except (ValueError, OSError):\n        recorded = None",
+                "    except OSError:\n        recorded = None",
+            ),
+            f"{UPLINK}::test_a_garbage_record_is_a_failure_that_stop_ends",
+            id="law-7-a-garbage-record-fails-the-stop",
+        ),
     ],
 )
 def test_broken_on_purpose_it_goes_red(tmp_path: Path, edit: Edit, test: str) -> None:
@@ -118,6 +164,29 @@ def test_broken_on_purpose_it_goes_red(tmp_path: Path, edit: Edit, test: str) ->
             Edit("resource_agents/host/daemon.py", "left = processes.session_members(record.pid)", "left = []"),
             f"{UNIT}/test_agent_nginx.py::test_orphans_of_a_killed_master_are_ended_and_the_port_comes_back",
             id="law-6-orphans-of-a-killed-master-are-not-seen",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/vip.py",
+                "    except NotSupported as lacking:\n",
+                "    except ZeroDivisionError as lacking:\n",
+            ),
+            f"{UNIT}/test_agent_vip.py::test_stop_carries_on_where_connections_cannot_be_ended",
+            id="law-7-a-kernel-that-lacks-something-fails-the-stop",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/host/connections.py",
+                "            if identity[4:20] == wanted:\n",
+                "            if identity:\n",
+            ),
+            f"{UNIT}/test_agent_vip.py::test_connections_to_the_lost_address_are_reset_when_asked_for_and_no_others",
+            id="connections-to-other-addresses-are-reset",
+        ),
+        pytest.param(
+            Edit("resource_agents/nginx.py", "    if code != status:\n", "    if code == 1:\n"),
+            f"{UNIT}/test_agent_nginx.py::test_an_upstream_that_is_gone_is_seen_at_level_20_and_does_not_stop_a_start",
+            id="law-5-an-upstream-that-is-gone-passes",
         ),
     ],
 )

@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ UPDATER = """#!/bin/sh
 # --name NAME --update VALUE | --name NAME --delete
 echo "$*" >>{directory}/calls
 test -e {directory}/broken && {{ echo "Could not connect to attribute manager" >&2; exit 102; }}
+test -e {directory}/killing && kill -9 $PPID
 case $3 in
   --update) echo "$4" >{directory}/held/$2 ;;
   --delete) rm -f {directory}/held/$2 ;;
@@ -81,7 +83,12 @@ class Uplink:
         self.router = Server(hello(b"isdbgrid"))
 
     def run(self, action: str, level: int = 0, interval_s: float = 5, timeout_s: float = 20, **more: object) -> Ended:
-        parameters = {
+        return self.agents.run(
+            "uplink", action, self.parameters(**more), level=level, interval_s=interval_s, timeout_s=timeout_s
+        )
+
+    def parameters(self, **more: object) -> dict[str, object]:
+        return {
             "telegram_url": f"http://127.0.0.1:{self.telegram.port}/bot",
             "router": f"127.0.0.1:{self.router.port}",
             "updater": self.updater,
@@ -89,7 +96,6 @@ class Uplink:
             "dampen": "1h",
             **more,
         }
-        return self.agents.run("uplink", action, parameters, level=level, interval_s=interval_s, timeout_s=timeout_s)
 
     def held(self) -> dict[str, str]:
         return {path.name: path.read_text().strip() for path in (self.directory / "held").iterdir()}
@@ -260,6 +266,42 @@ def test_a_write_that_failed_is_said_and_tried_again(uplink: Uplink) -> None:
     assert "cannot write node attribute kappa-telegram: Could not connect to attribute manager" in ended.reason
     (uplink.directory / "broken").unlink()
     assert uplink.run("monitor", results=1).code == 0
+    assert uplink.reached()[0] == "0"
+
+
+def test_one_killed_while_it_writes_is_made_good_by_the_next(uplink: Uplink) -> None:
+    # The cluster took the 0, nobody noted it down, and in the meantime Telegram is back.
+    assert uplink.run("start").code == 0
+    uplink.telegram.down()
+    (uplink.directory / "killing").touch()
+    environment = uplink.agents.environment(uplink.parameters(results=1))
+    process = uplink.agents.start_process("uplink", ["monitor"], environment)
+    process.communicate(timeout=10)
+    assert process.returncode == -9
+    until(lambda: uplink.reached()[0] == "0", 5)
+    (uplink.directory / "killing").unlink()
+    uplink.telegram.up()
+    assert uplink.run("monitor").code == 0
+    assert uplink.reached()[0] == "1"
+
+
+@pytest.mark.root
+def test_a_resolver_that_never_answers_is_waited_for_only_so_long(uplink: Uplink, tmp_path: Path) -> None:
+    # No signal ends the C library's resolver, and with its defaults it would take ten seconds and more.
+    # Its packets go to a neighbour that is not there.
+    (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\n")
+    own = (
+        f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && ip link add eth0 type veth peer name other && "
+        'ip link set other up && ip link set eth0 up && ip addr add 192.0.2.1/24 dev eth0 && exec "$0" "$@"'
+    )
+    wrapper = ("unshare", "-m", "-n", "--", "sh", "-c", own)
+    here = replace(uplink.agents, wrapper=wrapper)
+    began = time.monotonic()
+    parameters = uplink.parameters(telegram_url="http://telegram.example:80", router="none")
+    ended = here.run("uplink", "start", parameters)
+    assert ended.code == 0, ended
+    assert "its name is not resolved in time" in ended.err
+    assert time.monotonic() - began < 5
     assert uplink.reached()[0] == "0"
 
 
