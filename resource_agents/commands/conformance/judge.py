@@ -150,5 +150,7 @@ def _needs(one: Check, subject: Subject) -> None:
         raise Inapplicable(subject.already)
     if one.needs == WORKING and not subject.lifecycle:
         raise Inapplicable("needs working parameters: give --param, or --defaults if its defaults will do")
+    if one.group == of_lifecycle.GROUP and subject.unstartable:
+        raise Inapplicable(subject.unstartable)
     if one.needs not in ("", METADATA, UNTOUCHED, WORKING):
         raise ValueError(f"{one.name} needs {one.needs}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from resource_agents.commands.conformance.registry import WORKING, Broken, Inapplicable, check, insist
 from resource_agents.commands.conformance.subject import RUNNING, Subject
+from resource_agents.commands.conformance.supervisor import named
 from resource_agents.commands.running import Ended
 from resource_agents.ocf import exits
 
 GROUP = "lifecycle"
 KILLED_AT = (0.25, 0.5, 0.8)
+SETTLED_S = 1.5
 
 
 def started(subject: Subject) -> Ended:
@@ -35,7 +37,10 @@ def start_returns_when_usable(subject: Subject) -> str:
 
     Source: OCF 1.1, Mandatory Actions (start)
     """
-    said = started(subject)
+    said = subject.run("start")
+    if said.code != 0:
+        subject.unstartable = f"it does not start with these parameters ({said})"
+        raise Broken(f"{said}; {said.last_words}")
     deepest = subject.meta.depths[-1]
     for level in (deepest, 0):
         found = subject.run("monitor", level=level, interval_s=10)
@@ -211,11 +216,45 @@ def killed_in_stop(subject: Subject) -> str:
 
 
 @check(GROUP, WORKING)
+def main_process_killed(subject: Subject) -> str:
+    """When the main process was killed, monitor does not say that it runs, nor 7 while any component is still active;
+    stop ends what is left, and it can be started again.
+
+    Source: OCF 1.1, Mandatory Actions (stop); Exit Status Codes (7 only when completely stopped)
+    """
+    started(subject)
+    if not subject.supervisor.offspring():
+        raise Inapplicable("start leaves no process running")
+    # What only helps start to its end (gratuitous ARP, say) is over by then.
+    subject.supervisor.settle(SETTLED_S)
+    main = subject.supervisor.main_processes()
+    if not main:
+        raise Inapplicable("no process goes on running")
+    names = named(main)
+    subject.supervisor.kill(main)
+    left = subject.supervisor.offspring()
+    orphans = named(left)
+    found = subject.run("monitor", interval_s=10)
+    insist(found.code not in RUNNING, f"{names} killed, yet {found}")
+    if subject.supervisor.offspring() and found.code == exits.NOT_RUNNING:
+        raise Broken(f"{names} killed, {orphans} still active, yet {found}; stop and start are then left to chance")
+    stopped(subject, f"{names} killed, then ")
+    left_after = subject.left()
+    insist(not left_after, f"{names} killed, after stop still there: {left_after}")
+    again = subject.run("start")
+    insist(again.code == 0, f"{names} killed, stopped, then {again}; {again.last_words}")
+    runs(subject, f"{names} killed, stopped, started:")
+    return f"{found.code} once {names} was killed, with {len(left)} left; stop and start worked"
+
+
+@check(GROUP, WORKING)
 def stop_of_running_without_parameters(subject: Subject) -> str:
     """A stop whose parameters were taken away never claims success while the resource runs on: it stops it or fails.
 
-    Source: OCF 1.1, Mandatory Actions (stop must return an error if the resource is not fully stopped)
+    Source: OCF 1.1, Mandatory Actions (stop)
     """
+    if not any(one.required for one in subject.meta.parameters):
+        raise Inapplicable("no parameter is required: without any, its defaults may be meant")
     started(subject)
     before = len(subject.supervisor.offspring())
     said = subject.run("stop", {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 from resource_agents.commands.conformance.registry import METADATA, UNTOUCHED, WORKING, Inapplicable, check, insist
 from resource_agents.commands.conformance.subject import Subject
@@ -124,7 +123,7 @@ def stop_without_programs(subject: Subject) -> str:
     programs = {}
     for one in subject.meta.parameters:
         value = subject.parameters.get(one.name, one.default or "")
-        if value and shutil.which(value) and not Path(value).is_dir():
+        if one.kind == "string" and value not in ("true", "false") and shutil.which(value):
             programs[one.name] = NONE
     if programs:
         said = subject.run("stop", {**subject.parameters, **programs}, change={"PATH": NONE})
@@ -213,28 +212,27 @@ def extra_arguments(subject: Subject) -> str:
 @check(GROUP, UNTOUCHED)
 def environment_of_pacemaker(subject: Subject) -> str:
     """The action is the first argument and times are milliseconds in CRM_meta_*; no variable that only a helper library
-    sets (__OCF_ACTION), nor HOME or USER, is relied upon, and clone and notify variables do not confuse.
+    sets (__OCF_ACTION), nor HOME or USER, is relied upon, and variables that an agent does not know do not confuse it.
 
     Source: OCF 1.1, Execution Syntax; Parameter Passing; Pacemaker Administration, Resource Agents
     """
     probeable(subject)
-    clone = {
-        "OCF_RESKEY_CRM_meta_clone": "0",
-        "OCF_RESKEY_CRM_meta_clone_max": "3",
-        "OCF_RESKEY_CRM_meta_clone_node_max": "1",
-        "OCF_RESKEY_CRM_meta_globally_unique": "false",
+    notified = {
         "OCF_RESKEY_CRM_meta_notify": "true",
+        "OCF_RESKEY_CRM_meta_notify_type": "post",
+        "OCF_RESKEY_CRM_meta_notify_operation": "start",
         "OCF_RESKEY_CRM_meta_notify_start_uname": "node1 node2",
+        "OCF_RESKEY_CRM_meta_physical_host": "node1",
     }
     cases: tuple[tuple[str, dict[str, str | None], float], ...] = (
         ("as a probe", {}, 0.0),
         ("recurring", {}, 10.0),
-        ("as a clone", dict(clone), 10.0),
+        ("with notify variables", dict(notified), 10.0),
     )
     for what, change, interval_s in cases:
         said = subject.run("monitor", interval_s=interval_s, change=change)
         insist(said.code == exits.NOT_RUNNING, f"{what} {said}; {said.last_words}")
-    return "7 as a probe, recurring, and as a clone that is notified"
+    return "7 as a probe, recurring, and with notify variables"
 
 
 @check(GROUP, UNTOUCHED)

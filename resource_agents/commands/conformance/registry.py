@@ -1,4 +1,4 @@
-"""The checks by name. A check is a function whose docstring is the requirement, nearly word for word, and its source."""
+"""The checks by name. A check is a function; its docstring is the requirement, nearly word for word, and its source."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ class Subject:
     """journal: every run that a check made, in order, for what must hold of each of them.
 
     already: what the very first monitor found, when it was not "not running": then nothing here is touched.
+    unstartable: how the first start failed: one failure, and nothing to say about what can be asked of a running one.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Subject:
         self.metadata: Metadata | None = None
         self.unreadable = ""
         self.already = ""
+        self.unstartable = ""
 
     def learn(self) -> None:
         """Read the metadata, and look whether something runs here already."""

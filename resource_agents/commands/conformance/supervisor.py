@@ -79,6 +79,25 @@ class Supervisor:
                 return found
             self.pause(min(end, time.monotonic() + 0.02))
 
+    def settle(self, for_s: float) -> None:
+        """Reap for that long, or until nothing runs."""
+        end = time.monotonic() + for_s
+        while time.monotonic() < end and self.offspring():
+            self.pause(min(end, time.monotonic() + 0.1))
+
+    def main_processes(self) -> list[psutil.Process]:
+        """Those that nobody but us is the parent of."""
+        return [one for one in psutil.Process().children() if _lives(one)]
+
+    def kill(self, processes: list[psutil.Process]) -> None:
+        """And wait until they are gone."""
+        for one in processes:
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        end = time.monotonic() + 5
+        while any(_lives(one) for one in processes) and time.monotonic() < end:
+            self.pause(min(end, time.monotonic() + 0.02))
+
     def kill_offspring(self) -> None:
         end = time.monotonic() + 10
         while time.monotonic() < end:
