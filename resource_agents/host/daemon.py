@@ -127,9 +127,17 @@ class Daemon:
         heads = _heads(remaining)
         frozen = any(one.state == processes.FROZEN for one in heads)
         if remaining and not frozen:
-            # The head sees to its own workers.
-            _signal(heads, polite)
-            deadline.part(0.75, grace_s).wait(lambda: not _still(remaining))
+            # The head sees to its own workers; those that it leaves behind when it ends were told nothing yet.
+            told: set[int] = set()
+
+            def ended() -> bool:
+                left = _still(remaining)
+                orphans = [one for one in _heads(left) if one.pid not in told]
+                _signal(orphans, polite)
+                told.update(one.pid for one in orphans)
+                return not left
+
+            deadline.part(0.75, grace_s).wait(ended)
             remaining = self._mine()
             if remaining and polite != SIGTERM:
                 _signal(remaining, SIGTERM)

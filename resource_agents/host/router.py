@@ -1,4 +1,4 @@
-"""The handshake of MongoDB's wire protocol, as much of it as tells a router from anything else: OP_MSG with `hello`.
+"""MongoDB's wire protocol, as much of it as a monitor needs: OP_MSG with one document there and one back.
 
 A router (mongos) answers `hello` with `msg: "isdbgrid"`; a mongod does not. No driver is imported, and no byte of the
 answer is trusted: lengths are checked before they are followed.
@@ -10,7 +10,13 @@ from resource_agents.host.sockets import Unanswered, connect, exactly, send
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from resource_agents.host.tls import Files
     from resource_agents.ocf.operation import Deadline
+
+    Words = Sequence[tuple[str, object]]
 
 OP_MSG = 2013
 HEADER = struct.Struct("<iiii")  # length, request id, answered id, operation
@@ -19,41 +25,70 @@ LONGEST = 1 << 20
 FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
 
 
-def hello(host: str, port: int, deadline: "Deadline") -> "dict[str, object]":
+def hello(host: str, port: int, deadline: "Deadline", tls: "Files | None" = None) -> "dict[str, object]":
     """The server's answer to `hello`, top level only. Raises Unanswered."""
-    return command(host, port, [("hello", 1), ("$db", "admin")], deadline)
+    with Link(host, port, deadline, tls) as link:
+        return link.ask([("hello", 1), ("$db", "admin")])
 
 
-def command(host: str, port: int, words: "list[tuple[str, int | str]]", deadline: "Deadline") -> "dict[str, object]":
-    body = struct.pack("<I", 0) + b"\0" + encode(words)
-    with connect((host, port), deadline) as link:
-        send(link, HEADER.pack(HEADER.size + len(body), 1, 0, OP_MSG) + body, deadline)
-        length, _, answered, operation = HEADER.unpack(exactly(link, HEADER.size, deadline))
-        if operation != OP_MSG or answered != 1 or not HEADER.size + 10 <= length <= LONGEST:
+class Link:
+    """A connection to a MongoDB server; everything asked over it is bounded by the one deadline."""
+
+    def __init__(self, host: str, port: int, deadline: "Deadline", tls: "Files | None" = None) -> None:
+        """Raises Unanswered."""
+        self.deadline = deadline
+        self.asked = 0
+        self.link: socket.socket = connect((host, port), deadline)
+        if tls:
+            self.link = tls.over(self.link, deadline)
+
+    def __enter__(self) -> "Link":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.link.close()
+
+    def ask(self, words: "Words") -> "dict[str, object]":
+        """The answer to a command, top level only, whatever its "ok". Raises Unanswered."""
+        self.asked += 1
+        body = struct.pack("<I", 0) + b"\0" + encode(words)
+        send(self.link, HEADER.pack(HEADER.size + len(body), self.asked, 0, OP_MSG) + body, self.deadline)
+        length, _, answered, operation = HEADER.unpack(exactly(self.link, HEADER.size, self.deadline))
+        if operation != OP_MSG or answered != self.asked or not HEADER.size + 10 <= length <= LONGEST:
             raise Unanswered("does not speak MongoDB's protocol")
-        reply = exactly(link, length - HEADER.size, deadline)
-    if reply[4] != 0:
-        raise Unanswered("answers with a kind of section that is not a document")
-    try:
-        return decode(reply[5:])
-    except (ValueError, struct.error, IndexError):
-        raise Unanswered("answers with a broken document") from None
+        reply = exactly(self.link, length - HEADER.size, self.deadline)
+        if reply[4] != 0:
+            raise Unanswered("answers with a kind of section that is not a document")
+        try:
+            return decode(reply[5:])
+        except (ValueError, struct.error, IndexError):
+            raise Unanswered("answers with a broken document") from None
 
 
-def encode(words: "list[tuple[str, int | str]]") -> bytes:
-    """A BSON document of strings and 32-bit integers."""
+def encode(words: "Words") -> bytes:
+    """A BSON document of strings, booleans, 32-bit integers, bytes and lists of such words (documents)."""
     body = b""
     for name, value in words:
         if isinstance(value, str):
             text = value.encode() + b"\0"
-            body += b"\x02" + name.encode() + b"\0" + struct.pack("<i", len(text)) + text
+            kind, data = b"\x02", struct.pack("<i", len(text)) + text
+        elif isinstance(value, bool):
+            kind, data = b"\x08", b"\x01" if value else b"\0"
+        elif isinstance(value, int):
+            kind, data = b"\x10", struct.pack("<i", value)
+        elif isinstance(value, bytes):
+            kind, data = b"\x05", struct.pack("<iB", len(value), 0) + value
+        elif isinstance(value, list):
+            kind, data = b"\x03", encode(value)
         else:
-            body += b"\x10" + name.encode() + b"\0" + struct.pack("<i", value)
+            raise TypeError(type(value).__name__)
+        body += kind + name.encode() + b"\0" + data
     return struct.pack("<i", len(body) + 5) + body + b"\0"
 
 
 def decode(data: bytes) -> "dict[str, object]":
-    """Top level of a BSON document: strings, numbers and booleans by value, the rest as None. Raises ValueError."""
+    """Top level of a BSON document: strings, numbers, booleans and bytes by value, the rest as None. Raises
+    ValueError."""
     (length,) = struct.unpack_from("<i", data)
     if not 5 <= length <= len(data) or data[length - 1] != 0:
         raise ValueError("length")
@@ -97,6 +132,8 @@ def _value(kind: int, raw: bytes) -> object:
         return struct.unpack("<d", raw)[0]
     if kind == 0x08:
         return raw != b"\0"
+    if kind == 0x05:
+        return raw[5:]
     if kind in (0x10, 0x12):
         return int.from_bytes(raw, "little", signed=True)
     return None

@@ -38,12 +38,31 @@ if "--die" in words:
     sys.exit(2)
 time.sleep(float(option.get("--late", 0)))
 server = socket.create_server((option["--bind_ip"], int(option["--port"])))
+context = None
+if option.get("--tlsMode") == "requireTLS":
+    import ssl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(option["--tlsCertificateKeyFile"])
+    context.load_verify_locations(option["--tlsCAFile"])
+    context.verify_mode = ssl.CERT_REQUIRED
 while True:
     client, _ = server.accept()
-    reply = bytes.fromhex(open(option["--reply"]).read())
-    head = client.recv(16)
-    client.recv(struct.unpack("<i", head[:4])[0] - 16)
-    client.sendall(struct.pack("<iiiiIB", 21 + len(reply), 7, struct.unpack("<i", head[4:8])[0], 2013, 0, 0) + reply)
+    if context:
+        try:
+            client = context.wrap_socket(client, server_side=True)
+        except OSError:
+            continue
+    while True:
+        head = client.recv(16)
+        if not head:
+            break
+        body = client.recv(struct.unpack("<i", head[:4])[0] - 16)
+        lists = b"listDatabases" in body
+        if lists and "--slow" in option:
+            time.sleep(float(option["--slow"]))
+        reply = bytes.fromhex(open(option["--reply"] + (".shards" if lists else "")).read())
+        head = struct.pack("<iiiiIB", 21 + len(reply), 7, struct.unpack("<i", head[4:8])[0], 2013, 0, 0)
+        client.sendall(head + reply)
     client.close()
 """
 
@@ -63,9 +82,13 @@ class Router:
         self.reply = directory / "reply"
         self.port = free_port()
         self.be(ROUTER)
+        self.shards_say({"ok": 1.0, "databases": [{"name": "admin"}]})
 
     def be(self, reply: dict[str, object]) -> None:
         self.reply.write_text(bson.encode(reply).hex())
+
+    def shards_say(self, reply: dict[str, object]) -> None:
+        self.reply.with_name("reply.shards").write_text(bson.encode(reply).hex())
 
     def run(self, action: str, level: int = 0, timeout_s: float = 20, **more: object) -> Ended:
         parameters = {
@@ -333,13 +356,21 @@ def test_whatever_bytes_come_they_are_read_or_refused(data: bytes, at: int) -> N
 @unhurried
 @given(
     st.lists(
-        st.tuples(names, st.one_of(st.integers(-(2**31), 2**31 - 1), st.text(max_size=20))),
+        st.tuples(names, st.one_of(st.booleans(), st.binary(max_size=9), st.integers(-(2**31), 2**31 - 1), st.text())),
         max_size=5,
         unique_by=lambda x: x[0],
     )
 )
-def test_what_we_encode_a_driver_reads(words: list[tuple[str, "int | str"]]) -> None:
+def test_what_we_encode_a_driver_reads(words: list[tuple[str, object]]) -> None:
     assert list(bson.decode(encode(words)).items()) == words
+
+
+def test_every_kind_that_we_encode_a_driver_reads() -> None:
+    words: list[tuple[str, object]] = [("a", True), ("b", False), ("c", b"\0x"), ("d", [("e", [("f", 1)])]), ("g", -1)]
+    assert bson.decode(encode(words)) == {"a": True, "b": False, "c": b"\0x", "d": {"e": {"f": 1}}, "g": -1}
+    with pytest.raises(TypeError):
+        encode([("x", 1.5)])
+    assert decode(bson.encode({"payload": b"r=1,\0"})) == {"payload": b"r=1,\0"}
 
 
 @pytest.mark.mongod
