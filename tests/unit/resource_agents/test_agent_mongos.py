@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import socket
 import struct
 import sys
@@ -390,12 +391,29 @@ def test_the_labs_stand_in_before_a_real_replica_set(router: Router, tmp_path: P
 
         def run(action: str, level: int = 0) -> Ended:
             real = {"binary": mongos, "configdb": mongo.configdb, "keyfile": mongo.keyfile, "options": ""}
-            return router.run(action, level, 20, **real)
+            return router.run(action, level, 20, monitor_user="watch", monitor_password_file=password, **real)
+
+        password = tmp_path / "password"
+        password.write_text("word\n")
+        password.chmod(0o600)
+        with mongo.client() as client:
+            client.admin.command("createUser", "watch", pwd="word", roles=[])
 
         ended = run("start")
         assert ended.code == 0, ended
         pid = recorded_pid(router.agents, "mongos")
         assert run("monitor", 10).code == 0
+        ended = run("monitor", 20)
+        assert (ended.code, ended.err) == (0, ""), "a command comes back from beyond the router"
+        password.write_text("another\n")
+        ended = run("monitor", 20)
+        assert ended.code == 190
+        assert "does not let user watch in" in ended.reason
+        mongo.signal_member(0, signal.SIGSTOP)
+        password.write_text("word\n")
+        ended = run("monitor", 20)
+        mongo.signal_member(0, signal.SIGCONT)
+        assert ended.code == 1, "law 5: it reaches nobody"
         (router.agents.state / f"kappa-mongos-{router.agents.instance}.pid").unlink()
         assert run("monitor").code == 1, "found by what it is"
         assert run("stop").code == 0

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -395,3 +395,50 @@ def test_the_stand_in_answers_as_the_protocol_has_it(bot: PromotableBot) -> None
         reply = json.loads(link.makefile().readline())
     assert (reply["role"], reply["pid"]) == ("active", bot.pid)
     assert os.getsid(bot.pid) == bot.pid
+
+
+@pytest.mark.mongod
+def test_the_real_bot_is_promoted_and_demoted(beside_pacemaker: Path, tmp_path: Path) -> None:
+    import sys
+
+    from tests.mongod import ReplicaSet
+    from tests.unit.kappa_bot.bot_lab import bot_lab, prepared
+
+    (tmp_path / "set").mkdir()
+    (tmp_path / "prepare").mkdir()
+    with ReplicaSet(tmp_path / "set") as mongo, bot_lab(prepared(mongo, tmp_path / "prepare"), tmp_path / "lab") as lab:
+        binary = tmp_path / "kappa-bot"
+        binary.write_text(f'#!/bin/sh\nPYTHONPATH={lab.root} exec {sys.executable} -m kappa_bot "$@"\n')
+        binary.chmod(0o755)
+
+        def member(number: int) -> Callable[..., Ended]:
+            """One instance of the clone, on a node of its own as far as it knows."""
+            name = f"b{number}"
+            agents = Agents(beside_pacemaker, tmp_path / f"state{number}")
+            config = lab.config(name)
+            parameters: dict[str, object] = {
+                "binary": binary, "config": config, "socket": lab.directory / f"{name}.sock", "user": "root",
+                "log": tmp_path / f"{name}.log", **PromotableBot.clone,
+            }  # fmt: skip
+            return lambda action, level=0: agents.run("telegram-bot", action, parameters, level=level, timeout_s=30)
+
+        one, two = member(1), member(2)
+        try:
+            for run in (one, two):
+                ended = run("start")
+                assert ended.code == 0, ended
+                assert [run("monitor", level).code for level in (0, 10, 20)] == [0, 0, 0], "a standby, and well"
+            assert one("promote").code == 0
+            assert [one("monitor", level).code for level in (0, 10, 20)] == [8, 8, 8]
+            assert [two("monitor", level).code for level in (0, 10, 20)] == [0, 0, 0]
+            assert one("demote").code == 0
+            assert two("promote").code == 0, "the lease was given back"
+            assert [one("monitor", 10).code, two("monitor", 10).code] == [0, 8]
+            assert two("stop").code == 0
+            ended = one("promote")
+            assert ended.code == 0
+            assert ended.seconds < 5
+            assert one("monitor", 20).code == 8
+        finally:
+            assert [run("stop").code for run in (one, two)] == [0, 0]
+        assert [run("monitor").code for run in (one, two)] == [7, 7]
