@@ -51,7 +51,8 @@ def find_resource(cib: str, wanted: str) -> Resource:
     except ElementTree.ParseError as error:
         raise click.ClickException(f"The cluster's answer is not XML: {error}") from None
     resources = root.find("configuration/resources")
-    found = {one.get("id", ""): one for one in (resources.iter() if resources is not None else ())}
+    every = resources.iter() if resources is not None else ()
+    found = {one.get("id", ""): one for one in every if one.get("id")}
     element = found.get(wanted)
     if element is None:
         known = ", ".join(sorted(key for key, one in found.items() if one.tag == "primitive")) or "none"
