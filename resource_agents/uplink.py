@@ -77,15 +77,16 @@ def _measure(operation: Operation) -> "dict[str, tuple[str, str]]":
 
 
 def _telegram(operation: Operation) -> "tuple[tuple[str, str], tuple[str, str]]":
-    from resource_agents.host.reach import Unreached, reach
+    from resource_agents.host.reach import reach
+    from resource_agents.host.sockets import Unanswered
 
     scheme, host, port, _ = web_address(operation.text("telegram_url"))
     operation.doing = f"reaching {host}:{port}"
     deadline = operation.deadline.part(0.4, operation.seconds("answer_within"))
     try:
         took_ms = reach(scheme, host, port, operation.text("telegram_check"), deadline) * 1000
-    except Unreached as unreached:
-        why = f"{host}:{port} {unreached}"
+    except Unanswered as unanswered:
+        why = f"{host}:{port} {unanswered}"
         return ("0", why), (ABSENT, why)
     why = f"{host}:{port} answered within {took_ms:.0f} ms"
     return ("1", why), (str(_rounded(took_ms)), why)

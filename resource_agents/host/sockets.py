@@ -1,15 +1,20 @@
-"""Small conversations with local services, each bounded by a deadline. `Unanswered` says in words what went wrong.
+"""Small conversations with services, each bounded by a deadline. `Unanswered` says in words what went wrong.
 
-Not on any level-0 path: `socket` costs as much as a bare interpreter.
+`_socket`, the C half of `socket`, does all that is needed: the Python half costs as much again as a bare interpreter.
 """
-
-import socket
 
 from resource_agents.host.url import http_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket as _socket
+    from typing import Any
+
     from resource_agents.ocf.operation import Deadline
+
+    Found = tuple[int, Any]
+else:
+    import _socket
 
 LONGEST_REPLY = 1 << 20
 
@@ -18,30 +23,89 @@ class Unanswered(Exception):  # noqa: N818 - it is an answer, of a kind
     """No usable answer; the text says what was seen, without naming the service."""
 
 
-def connect(address: "tuple[str, int] | str", deadline: "Deadline") -> socket.socket:
+class Link(_socket.socket):
+    """A connection that is closed at the end of its `with`."""
+
+    def __enter__(self) -> "Link":
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self.close()
+
+
+def connect(address: "tuple[str, int] | str", deadline: "Deadline") -> Link:
     """A connection to host and port, or to a Unix socket's path. Raises Unanswered."""
     if deadline.left() <= 0:
         raise Unanswered("no time is left to ask")
-    try:
-        if isinstance(address, tuple):
-            return socket.create_connection(address, timeout=deadline.left())
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        link.settimeout(deadline.left())
-        link.connect(address)
-        return link
-    except BlockingIOError:
-        raise Unanswered("does not take connections (its queue is full)") from None
-    except OSError as error:
-        raise Unanswered(in_words(error)) from None
+    if isinstance(address, str):
+        found: list[Found] = [(int(_socket.AF_UNIX), address)]
+    else:
+        found = _resolve(address[0], address[1], deadline)
+    why = ""
+    for number, (family, where) in enumerate(found):
+        # Each address gets its share of what is left.
+        left = deadline.left() / (len(found) - number)
+        if left <= 0:
+            break
+        link = Link(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            link.settimeout(left)
+            link.connect(where)
+            return link
+        except BlockingIOError:
+            link.close()
+            why = "does not take connections (its queue is full)"
+        except OSError as error:
+            link.close()
+            why = in_words(error)
+        except BaseException:
+            link.close()
+            raise
+    raise Unanswered(why or "does not answer in time")
+
+
+def _resolve(host: str, port: int, deadline: "Deadline") -> "list[Found]":
+    """Family and address of each."""
+    for family in (_socket.AF_INET, _socket.AF_INET6):
+        try:
+            _socket.inet_pton(family, host)
+            return [(int(family), (host, port))]
+        except OSError:
+            continue
+    # The resolver knows no deadline and no signal ends it: it works aside, and is left alone when it takes too long.
+    import _thread
+
+    found: list[Found] = []
+    wrong: list[str] = []
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def ask() -> None:
+        try:
+            # Given as bytes: text would import the codec for international names.
+            for family, _, _, _, address in _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM):
+                found.append((int(family), address))
+        except OSError as error:
+            wrong.append(error.strerror or str(error))
+        finally:
+            done.release()
+
+    _thread.start_new_thread(ask, ())
+    if not done.acquire(timeout=deadline.left()):
+        raise Unanswered("its name is not resolved in time")
+    if not found:
+        raise Unanswered(f"its name cannot be resolved: {wrong[0] if wrong else 'no address'}".lower())
+    return found
 
 
 def in_words(error: OSError) -> str:
-    if isinstance(error, socket.timeout):  # until python 3.10 not the same as TimeoutError
+    # Until python 3.10 a time-out of a socket was not a TimeoutError.
+    if isinstance(error, (_socket.timeout, TimeoutError)):
         return "does not answer in time"
-    return (error.strerror or str(error)).lower()
+    return (getattr(error, "verify_message", "") or error.strerror or str(error)).lower()
 
 
-def receive(link: socket.socket, deadline: "Deadline", at_most: int) -> bytes:
+def receive(link: _socket.socket, deadline: "Deadline", at_most: int) -> bytes:
     """Some bytes, b"" at the end of the stream. The deadline is for the whole conversation: a trickle does not extend
     it."""
     left = deadline.left()
@@ -54,7 +118,7 @@ def receive(link: socket.socket, deadline: "Deadline", at_most: int) -> bytes:
         raise Unanswered(in_words(error)) from None
 
 
-def send(link: socket.socket, data: bytes, deadline: "Deadline") -> None:
+def send(link: _socket.socket, data: bytes, deadline: "Deadline") -> None:
     link.settimeout(max(0.01, deadline.left()))
     try:
         link.sendall(data)
@@ -62,7 +126,7 @@ def send(link: socket.socket, data: bytes, deadline: "Deadline") -> None:
         raise Unanswered(in_words(error)) from None
 
 
-def exactly(link: socket.socket, count: int, deadline: "Deadline") -> bytes:
+def exactly(link: _socket.socket, count: int, deadline: "Deadline") -> bytes:
     data = b""
     while len(data) < count:
         more = receive(link, deadline, count - len(data))
@@ -74,7 +138,7 @@ def exactly(link: socket.socket, count: int, deadline: "Deadline") -> bytes:
     return data
 
 
-def line(link: socket.socket, deadline: "Deadline") -> bytes:
+def line(link: _socket.socket, deadline: "Deadline") -> bytes:
     """What comes before the first newline, or before the end of the stream."""
     data = b""
     while b"\n" not in data:

@@ -2,7 +2,9 @@
 
 import contextlib
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.resource_agents.running import Agents, Ended, until
+from tests.unit.resource_agents.running import Agents, Ended, finish, until
 
 UPDATER = """#!/bin/sh
 # --name NAME --update VALUE | --name NAME --delete
@@ -31,6 +33,7 @@ class Server:
     def __init__(self, says: bytes | None = b"") -> None:
         self.says = says
         self.asked = 0
+        self.tls: ssl.SSLContext | None = None
         self._listening: socket.socket | None = None
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port = int(server.getsockname()[1])
@@ -58,8 +61,10 @@ class Server:
             kept.append(link)
             if self.says is not None:
                 with contextlib.suppress(OSError):
+                    link.settimeout(5)
+                    if self.tls:
+                        link = self.tls.wrap_socket(link, server_side=True)
                     if self.says:
-                        link.settimeout(5)
                         link.recv(4096)
                         link.sendall(self.says)
                     link.close()
@@ -233,6 +238,28 @@ def test_tls_wants_a_certificate_that_is_trusted(uplink: Uplink) -> None:
     assert uplink.reached()[0] == "1"
     assert uplink.run("monitor", telegram_url=url, telegram_check="tls", results=1).code == 0
     assert uplink.reached()[0] == "0"
+
+
+def test_tls_with_a_certificate_that_is_trusted_and_with_one_that_is_not(uplink: Uplink, tmp_path: Path) -> None:
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=x -addext"
+    made = [*words.split(), "subjectAltName=IP:127.0.0.1", "-keyout", f"{tmp_path}/key", "-out", f"{tmp_path}/pem"]
+    subprocess.run(["openssl", *made], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pem", tmp_path / "key")
+    uplink.telegram.down()
+    uplink.telegram.tls = context
+    uplink.telegram.says = b"HTTP/1.1 404 Not Found\r\n\r\n"
+    uplink.telegram.up()
+    url = f"https://127.0.0.1:{uplink.telegram.port}"
+    parameters = uplink.parameters(telegram_url=url, telegram_check="http", router="none", results=1)
+    environment = uplink.agents.environment(parameters)
+    trusting = {**environment, "SSL_CERT_FILE": f"{tmp_path}/pem"}
+    for expected, given in (("0", environment), ("1", trusting), ("0", environment)):
+        action = "start" if not uplink.held() else "monitor"
+        ended = finish(uplink.agents.start_process("uplink", [action], given), time.monotonic(), 20)
+        assert ended.code == 0
+        assert uplink.reached()[0] == expected, ended.err
+    assert "self-signed certificate" in ended.err or "self signed certificate" in ended.err
 
 
 def test_a_name_that_does_not_resolve_is_zero(uplink: Uplink) -> None:
