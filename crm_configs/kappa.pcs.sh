@@ -55,8 +55,9 @@ p resource create uplink ocf:kappa:uplink telegram_url="$TELEGRAM_URL" router=12
 p constraint order start router-clone then start uplink-clone kind=Optional symmetrical=false
 
 # --- what runs once: the address, the web server on it, the bot ------------------------------------------------------------
-p resource create vip ocf:kappa:vip ip="$VIP" prefix="$VIP_PREFIX" \
-  op start interval=0s timeout=15s op stop interval=0s timeout=15s op monitor interval=5s timeout=10s --group kappa
+p resource create vip ocf:kappa:vip ip="$VIP" prefix="$VIP_PREFIX" reset_connections=true \
+  op start interval=0s timeout=15s op stop interval=0s timeout=15s \
+  op monitor interval=5s timeout=10s op monitor interval=29s timeout=10s OCF_CHECK_LEVEL=10 --group kappa
 p resource create web ocf:kappa:nginx config="$NGINX_CONFIG" status_url="$NGINX_STATUS_URL" \
   op start interval=0s timeout=20s op stop interval=0s timeout=20s \
   op monitor interval=7s timeout=10s op monitor interval=23s timeout=15s OCF_CHECK_LEVEL=10 --group kappa
