@@ -12,7 +12,7 @@ from kappa_lab.errors import LabError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.usefixtures("serving")]
 
-AGENTS = ("telegram-bot", "mongos", "nginx", "vip")
+AGENTS = ("telegram-bot", "mongos", "nginx", "vip", "uplink")
 NODE1 = topology.NODES[0].container
 
 
@@ -82,7 +82,7 @@ def test_the_bot_says_that_it_serves() -> None:
 
 def test_pacemaker_itself_checks_every_agent_and_finds_it_well() -> None:
     holder = active().container
-    for resource in ("router", "vip", "web", "bot"):
+    for resource in ("router", "uplink", "vip", "web", "bot"):
         on(holder, "crm_resource", "--force-check", "--resource", resource)
 
 
@@ -180,6 +180,27 @@ def test_the_group_moves_on_demand_and_nobody_is_shot() -> None:
         on(NODE1, "crm_resource", "--clear", "--resource", "kappa")
     assert moved.where("vip") == moved.where("bot")
     lab.ready()
+    assert len(fenced()) == before
+
+
+def test_a_node_that_lost_its_uplink_gives_the_group_up_and_nobody_is_shot() -> None:
+    def reaches(node: topology.Node, value: str) -> bool:
+        said = on(NODE1, "attrd_updater", "--query", "--name", "kappa-telegram", "--node", node.name)
+        return f'value="{value}"' in said
+
+    holder, before = active(), len(fenced())
+    until("every node was seen to reach Telegram", lambda: all(reaches(n, "1") for n in topology.NODES))
+    on(holder.container, "ip", "route", "add", "unreachable", f"{topology.TELEGRAM}/32")
+    try:
+        moved = cluster.wait_for(
+            "the group on another node", lambda s: s.where("bot") not in (None, holder.name), 90, 0.3
+        )
+        assert reaches(holder, "0")
+    finally:
+        on(holder.container, "ip", "route", "del", "unreachable", f"{topology.TELEGRAM}/32")
+    assert moved.where("vip") == moved.where("bot")
+    until("it is seen to be back", lambda: reaches(holder, "1"))
+    assert lab.ready().where("bot") == moved.where("bot"), "a node that is back takes nothing away"
     assert len(fenced()) == before
 
 
