@@ -8,6 +8,8 @@ from tests.sabotage import Edit, red
 
 UNIT = "tests/unit/resource_agents"
 BOT = f"{UNIT}/test_agent_telegram_bot.py"
+CLONE = f"{UNIT}/test_agent_promotable.py"
+DEPTH = f"{UNIT}/test_agent_mongos_depth.py"
 UPLINK = f"{UNIT}/test_agent_uplink.py"
 
 
@@ -60,7 +62,7 @@ UPLINK = f"{UNIT}/test_agent_uplink.py"
         pytest.param(
             Edit(
                 "resource_agents/host/daemon.py",
-                "        record = processes.read_record(self.record_file)\n        everyone",
+                "        record = self._record_if_readable()\n        everyone",
                 "        record = None\n        everyone",
             ),
             f"{BOT}::test_stop_without_parameters_ends_what_was_started",
@@ -98,6 +100,67 @@ UPLINK = f"{UNIT}/test_agent_uplink.py"
             ),
             f"{BOT}::test_an_agent_killed_in_the_middle_of_start_leaves_nothing_unrecorded",
             id="a-program-runs-unrecorded",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/telegram_bot.py",
+                '    notes.write(operation.state_file("role"), record, "promoted")\n    _order(',
+                "    _order(",
+            ),
+            f"{CLONE}::test_promote_returns_when_it_polls_and_not_before",
+            id="law-1-one-that-may-poll-passes-for-a-standby",
+        ),
+        pytest.param(
+            Edit("resource_agents/telegram_bot.py", '[*words, "--standby"] if standby else words', "words"),
+            f"{CLONE}::test_start_is_standby_promote_polls_demote_is_standby_again",
+            id="law-1-every-instance-of-the-clone-polls",
+        ),
+        pytest.param(
+            Edit("resource_agents/telegram_bot.py", "    if said.role != goal:\n", "    if said.role == 'stopping':\n"),
+            f"{CLONE}::test_a_demote_that_changes_nothing_is_a_failure",
+            id="law-6-a-failed-demote-is-hidden",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/telegram_bot.py",
+                "return FAILED_PROMOTED if operation.promotable else GENERIC",
+                "return DEGRADED_PROMOTED if operation.promotable else DEGRADED",
+            ),
+            f"{CLONE}::test_a_conflict_is_failed_once_it_has_lasted",
+            id="law-5-a-conflict-lasts-for-ever",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/host/promotion.py",
+                "    except (Failure, OSError) as error:\n",
+                "    except OSError as error:\n",
+            ),
+            f"{CLONE}::test_a_score_that_cannot_be_set_or_removed_fails_nothing",
+            id="law-7-stop-fails-for-a-score",
+        ),
+        pytest.param(
+            Edit(
+                "resource_agents/mongos.py",
+                'wrong = f"no command comes through to the shards: ',
+                'wrong = "" and f"no command comes through to the shards: ',
+            ),
+            f"{DEPTH}::test_no_primary_is_degraded_and_unreachable_shards_are_failed",
+            id="law-5-a-router-without-its-shards-passes",
+        ),
+        pytest.param(
+            Edit("resource_agents/host/secret.py", "found.st_mode & 0o077", "found.st_mode & 0o002"),
+            f"{DEPTH}::test_a_secret_file_that_others_read_is_refused",
+            id="law-9-a-password-that-others-read",
+        ),
+        pytest.param(
+            Edit("resource_agents/host/scram.py", "hmac.compare_digest(proof, self.signature)", "proof"),
+            f"{DEPTH}::test_the_example_of_rfc_7677",
+            id="a-server-need-not-know-the-password",
+        ),
+        pytest.param(
+            Edit("resource_agents/host/notes.py", "if text.startswith(head) else", "if text else"),
+            f"{CLONE}::test_a_note_about_another_process_is_none",
+            id="a-note-about-another-process-is-believed",
         ),
         pytest.param(
             Edit(

@@ -111,7 +111,7 @@ def test_no_primary_is_degraded_and_unreachable_shards_are_failed(router: Router
     with server(lambda asked: SECONDARY) as without, server(lambda asked: IS) as well:
         assert router.run("start").code == 0
 
-        def look(port: int, **more: object) -> tuple[int, str]:
+        def look(port: int, **more: Any) -> tuple[int, str]:
             ended = router.run("monitor", level=20, configdb=f"cfg/127.0.0.1:{port}", answer_within="300ms", **more)
             return ended.code, ended.reason
 
@@ -162,7 +162,7 @@ def test_a_password_that_cannot_be_had_is_degraded(
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         file.chmod(mode)
     with server(lambda asked: IS) as port:
-        more: dict[str, object] = {"configdb": f"cfg/127.0.0.1:{port}", "monitor_user": "watch"}
+        more: Document = {"configdb": f"cfg/127.0.0.1:{port}", "monitor_user": "watch"}
         more["monitor_password_file"] = file
         assert router.run("start", **more).code == 0
         ended = router.run("monitor", level=20, **more)
@@ -182,14 +182,14 @@ def test_a_password_that_cannot_be_had_is_degraded(
         ({"open_files": "-1"}, "open_files=-1"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(router: Router, parameters: dict[str, object], says: str) -> None:
+def test_what_does_not_fit_together_is_refused(router: Router, parameters: Document, says: str) -> None:
     ended = router.run("validate-all", **parameters)
     assert ended.code == 6
     assert says in ended.reason
 
 
 def test_missing_files_are_hard_for_this_node_only(router: Router) -> None:
-    tls = {"tls": "requireTLS", "tls_certificate_key_file": "/nonexistent/key.pem"}
+    tls: Document = {"tls": "requireTLS", "tls_certificate_key_file": "/nonexistent/key.pem"}
     for action in ("start", "validate-all"):
         ended = router.run(action, level=10, **tls)
         assert ended.code == 5
@@ -232,7 +232,11 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_with_tls_the_handshake_is_spoken_over_it(router: Router, pem: Path) -> None:
-    tls = {"tls": "requireTLS", "tls_certificate_key_file": pem / "router.pem", "tls_ca_file": pem / "authority.crt"}
+    tls: Document = {
+        "tls": "requireTLS",
+        "tls_certificate_key_file": pem / "router.pem",
+        "tls_ca_file": pem / "authority.crt",
+    }
     assert router.run("start", **tls).code == 0
     said = router.log.read_text()
     for words in (
