@@ -116,12 +116,21 @@ def spawn(
         born = processes.process(pid)
         processes.write_record(record_file, pid, born.start if born else 0)
         os.write(go_write, b"g")
-    finally:
+    except OSError:
         os.close(go_write)
+        go_write = -1
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        if go_write >= 0:
+            os.close(go_write)
     ready, _, _ = select.select([error_read], [], [], operation.deadline.left())
     complaint = os.read(error_read, 4096).decode("utf-8", "replace") if ready else "0 it did not begin in time"
     os.close(error_read)
     if complaint:
+        # Whatever kept it from beginning must not let it begin now that it is on no record.
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
         processes.forget(record_file)
         code, _, words = complaint.partition(" ")
         raise Failure(CODES.get(int(code), GENERIC), f"{operation.name}: {path} cannot be started: {words}")

@@ -252,6 +252,12 @@ def cases(folder: Path, agents: Path, router: tuple[str, str]) -> list[Case]:
             Side(HEARTBEAT / "IPaddr2", {"ip": "192.0.2.101", "cidr_netmask": "24", "nic": "eth0"}),
         )
     )
+    # Heartbeat has none that measures what this one does. Attributes are written to a program that takes them.
+    updater = folder / "attrd_updater"
+    updater.write_text("#!/bin/sh\nexit 0\n")
+    updater.chmod(0o755)
+    reached = {"telegram_url": "http://127.0.0.1:8081", "router": "127.0.0.1:27117", "updater": str(updater)}
+    found.append(Case("uplink", Side(agents / "uplink", reached), None))
     return found
 
 

@@ -8,6 +8,7 @@ marshalled requests and answers each:
     ("run", words, environment, limit_s)    (exit code or None after limit_s, out, err, seconds, processes left)
     ("exec", words, environment, limit_s)   the same, as a real process: the launcher with an interpreter of its own
     ("spawn", argv, record)                 starts a program in a session of its own, on record as an agent would
+    ("count",)                              how many processes there are beside itself
     ("kill",)                               ends everything but itself; answers how many there were
 """
 
@@ -112,6 +113,8 @@ while True:
     answer: object
     if request[0] == "spawn":
         answer = spawn(*request[1:])
+    elif request[0] == "count":
+        answer = len(others())
     elif request[0] == "kill":
         answer = kill()
     else:

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from resource_agents import cli
 from resource_agents.ocf.agent import Agent
 from resource_agents.ocf.parameters import Parameter
-from tests.unit.resource_agents.running import LEGAL, PREFIX
+from tests.unit.resource_agents.running import LEGAL, PREFIX, until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -94,6 +94,9 @@ class Many:
 
     def spawn(self, argv: list[str], record: str = "") -> int:
         return cast(int, self._ask("spawn", argv, record))
+
+    def count(self) -> int:
+        return cast(int, self._ask("count"))
 
     def kill(self) -> int:
         return cast(int, self._ask("kill"))
@@ -314,7 +317,8 @@ def walk(one: Many, words: list[str], environment: dict[str, str], real: bool = 
     if action in ("start", "promote", "demote", "monitor"):
         again = one.run(["stop"], {**environment, "OCF_RESKEY_CRM_meta_timeout": "20000"}, real=real)
         judge(again, ["stop"])
-        assert again.left == 0, f"stop left {again.left} processes"
+        # What a start forked and gave up may be a moment from its end.
+        until(lambda: one.count() == 0, within_s=5)
         shutil.rmtree(one.scratch / "missing", ignore_errors=True)
 
 
@@ -325,7 +329,7 @@ def walk(one: Many, words: list[str], environment: dict[str, str], real: bool = 
 def test_whatever_parameters_environment_and_host(many: Callable[[str], Many], agent: str) -> None:
     one = many(agent)
 
-    @thorough(2000)
+    @thorough(1600)
     @given(words=arguments(), environment=environments(one.scratch), parameters=parameter_sets(one.agent, one.scratch))
     def whatever(words: list[str], environment: dict[str, str], parameters: dict[str, str]) -> None:
         walk(one, words, {**environment, **parameters})
@@ -370,7 +374,7 @@ def test_whatever_the_state_files_hold(many: Callable[[str], Many], agent: str) 
     environment = {"HA_RSCTMP": str(one.scratch / "state"), "OCF_RESOURCE_INSTANCE": "r"}
     environment |= {f"OCF_RESKEY_{name}": value for name, value in complete(one.agent, one.scratch).items()}
 
-    @thorough(600)
+    @thorough(400)
     @given(
         kind=st.sampled_from(KINDS),
         content=contents,
@@ -463,11 +467,8 @@ def answering(one: Many) -> Answering:
     return ready
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+json_values = plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=5), plain, max_size=3)
 BOT = {"v": 1, "ok": True, "role": "active", "pid": 1, "epoch": 1, "last_receive_s": 0.1, "backlog": 0, "conflicts": 0,
        "telegram": "ok", "router": "ok", "reason": ""}  # fmt: skip
 ROUTER = {"ok": 1.0, "msg": "isdbgrid", "maxWireVersion": 17, "minWireVersion": 0}
@@ -509,12 +510,9 @@ def replies(agent: str, pid: int) -> "st.SearchStrategy[bytes]":
             junk | damaged(json.dumps(right).encode() + b"\n") | said.map(lambda one: json.dumps(one).encode() + b"\n")
         )
     if agent == "mongos":
-        value = st.recursive(
-            st.none() | st.booleans() | st.floats() | st.text(max_size=20) | st.binary(max_size=20)
-            | st.integers(-(1 << 63), (1 << 63) - 1),
-            lambda inner: st.lists(inner, max_size=3),
-            max_leaves=4,
-        )  # fmt: skip
+        large = st.integers(-(1 << 63), (1 << 63) - 1)
+        flat = st.none() | st.booleans() | st.floats() | st.text(max_size=20) | st.binary(max_size=20) | large
+        value = flat | st.lists(flat, max_size=3)
         key = st.sampled_from(["ok", "msg", "errmsg", "code", "codeName", "databases", "hosts"])
         documents = st.dictionaries(key, value, max_size=4).map(lambda more: bson.encode({**ROUTER, **more}))
         heads = st.tuples(st.binary(max_size=60), st.integers(-(1 << 31), (1 << 31) - 1), st.integers(0, 3))
@@ -542,7 +540,7 @@ def replies(agent: str, pid: int) -> "st.SearchStrategy[bytes]":
 def test_whatever_the_program_answers(many: Callable[[str], Many], agent: str) -> None:
     running = answering(many(agent))
 
-    @thorough(1000)
+    @thorough(600)
     @given(reply=replies(agent, running.pid), how=st.sampled_from("cccccr"), level=st.sampled_from([10, 20]))
     def whatever(reply: bytes, how: str, level: int) -> None:
         running.reply(how, reply)
