@@ -24,6 +24,8 @@ def probeable(subject: Subject) -> None:
     missing = [one.name for one in subject.meta.parameters if one.required and one.name not in subject.parameters]
     if missing:
         raise Inapplicable(f"needs --param {missing[0]}=...")
+    if subject.asks_for_parameters and not subject.parameters:
+        raise Inapplicable(f"needs --param: without any it says {subject.asks_for_parameters}")
 
 
 @check(GROUP)

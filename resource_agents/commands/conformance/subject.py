@@ -18,6 +18,7 @@ class Subject:
     """journal: every run that a check made, in order, for what must hold of each of them.
 
     already: what the very first monitor found, when it was not "not running": then nothing here is touched.
+    asks_for_parameters: what that monitor said when it took the parameters for wrong: some only together make sense.
     unstartable: how the first start failed: one failure, and nothing to say about what can be asked of a running one.
     """
 
@@ -44,6 +45,7 @@ class Subject:
         self.unreadable = ""
         self.already = ""
         self.unstartable = ""
+        self.asks_for_parameters = ""
 
     def learn(self) -> None:
         """Read the metadata, and look whether something runs here already."""
@@ -56,6 +58,8 @@ class Subject:
             self.unreadable = f"it cannot be executed: {error.strerror or error}"
             return
         found = self.run("monitor")
+        if found.code in (exits.ARGS, exits.CONFIGURED):
+            self.asks_for_parameters = found.last_words
         if found.code in RUNNING:
             self.already = f"{found} before anything was started: it runs here already, and was left alone"
         elif found.code == exits.GENERIC and not self.lifecycle:
