@@ -71,6 +71,10 @@ def test_depth_20_is_well_when_shards_answer_and_config_servers_have_a_primary(r
         assert (ended.code, ended.err) == (0, "")
 
 
+def always(reply: Document) -> Callable[[Document], Document]:
+    return lambda asked: reply
+
+
 @pytest.mark.parametrize(
     ("says", "state"),
     [
@@ -85,9 +89,7 @@ def test_config_servers_are_asked_in_turn(says: "list[Document | None]", state: 
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        ports = [
-            free_port() if one is None else stack.enter_context(server(lambda asked, one=one: one)) for one in says
-        ]
+        ports = [free_port() if one is None else stack.enter_context(server(always(one))) for one in says]
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         found, seen = config_servers.look(f"cfg/{hosts}", Deadline(5), None)
         assert found == state
@@ -257,9 +259,9 @@ def test_with_tls_the_handshake_is_spoken_over_it(router: Router, pem: Path) -> 
 def test_a_server_without_tls_is_told_from_one_with_it(pem: Path) -> None:
     from resource_agents.host.tls import Files
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with pytest.raises(Unanswered, match="does not agree to TLS: does not answer in time"):
-            hello("127.0.0.1", listening.getsockname()[1], Deadline(0.3), Files("", str(pem / "authority.crt")))
+    silent = "does not agree to TLS: does not answer in time"
+    with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(Unanswered, match=silent):
+        hello("127.0.0.1", listening.getsockname()[1], Deadline(0.3), Files("", str(pem / "authority.crt")))
 
 
 # The login
