@@ -11,6 +11,18 @@ from resource_agents.ocf import exits
 GROUP = "lifecycle"
 KILLED_AT = (0.25, 0.5, 0.8)
 SETTLED_S = 1.5
+# What Pacemaker says to one instance of a promotable clone.
+PROMOTABLE = {
+    "OCF_RESKEY_CRM_meta_clone": "0",
+    "OCF_RESKEY_CRM_meta_clone_max": "2",
+    "OCF_RESKEY_CRM_meta_clone_node_max": "1",
+    "OCF_RESKEY_CRM_meta_globally_unique": "false",
+    "OCF_RESKEY_CRM_meta_promotable": "true",
+    "OCF_RESKEY_CRM_meta_promoted_max": "1",
+    "OCF_RESKEY_CRM_meta_promoted_node_max": "1",
+    "OCF_RESKEY_CRM_meta_master_max": "1",
+    "OCF_RESKEY_CRM_meta_master_node_max": "1",
+}
 
 
 def started(subject: Subject) -> Ended:
@@ -287,12 +299,13 @@ def promote_and_demote(subject: Subject) -> str:
     """
     if not subject.meta.has("promote"):
         raise Inapplicable("it has no roles")
-    started(subject)
-    found = subject.run("monitor", interval_s=10)
+    begun = subject.run("start", change=PROMOTABLE)
+    insist(begun.code == 0, f"{begun}; {begun.last_words}")
+    found = subject.run("monitor", interval_s=10, change=PROMOTABLE)
     insist(found.code in (exits.OK, exits.DEGRADED), f"after start {found}, not the unpromoted role")
     for action, wanted in (("promote", (8, 191)), ("promote", (8, 191)), ("demote", (0, 190)), ("demote", (0, 190))):
-        said = subject.run(action)
+        said = subject.run(action, change=PROMOTABLE)
         insist(said.code == 0, f"{said}; {said.last_words}")
-        found = subject.run("monitor", interval_s=10)
+        found = subject.run("monitor", interval_s=10, change=PROMOTABLE)
         insist(found.code in wanted, f"after {action} {found}; {found.last_words}")
     return "0 after start, 8 after promote, 0 after demote, twice each"
