@@ -47,6 +47,7 @@ def test_everything_is_where_pacemaker_looks(tmp_path: Path) -> None:
         assert len(path.read_text().splitlines()) == 5, "compiled at every start, so it is kept tiny"
     library = tmp_path / "usr/lib/kappa-ha"
     assert not (library / "resource_agents/cli.py").exists(), "nothing on an agent's path needs more than the library"
+    assert not (library / "resource_agents/commands").exists(), "what is for people needs click and psutil"
     assert not (library / "stonith/power").exists()
     sources = set(library.rglob("*.py"))
     compiled = set(library.rglob("*.pyc"))
