@@ -279,17 +279,17 @@ def _finding(bench: Bench, case: Case, version: str) -> dict[str, Any]:
     peak = max(value for action in ("monitor", "meta-data", "start", "stop") for value in cost(action).memory)
     found: dict[str, Any] = {
         "monitor_ms": monitor.wall_ms,
-        "vs_bare_python": round(monitor.wall_ms / bare.wall_ms, 2),
+        "vs_bare_python": round(monitor.wall_ms / bare.wall_ms, 3),
         "vs_peer": None,
         "peer": None,
         "monitor_spread_ms": monitor.spread_ms,
         "monitor_cpu_ms": monitor.cpu_ms,
-        "vs_bare_python_cpu": round(monitor.cpu_ms / bare.cpu_ms, 2),
+        "vs_bare_python_cpu": round(monitor.cpu_ms / bare.cpu_ms, 3),
         # Other processes of the namespace can only add to the count: the least is the agent's own.
         "monitor_forks": min(monitor.forks),
         "meta_data_ms": meta.wall_ms,
         "meta_data_spread_ms": meta.spread_ms,
-        "meta_data_vs_bare_python": round(meta.wall_ms / bare.wall_ms, 2),
+        "meta_data_vs_bare_python": round(meta.wall_ms / bare.wall_ms, 3),
         "start_ms": cost("start").wall_ms,
         "start_spread_ms": cost("start").spread_ms,
         "stop_ms": cost("stop").wall_ms,
@@ -312,8 +312,8 @@ def _finding(bench: Bench, case: Case, version: str) -> dict[str, Any]:
         found |= {
             "peer": f"{case.peer.path.parent.name}/{case.peer.path.name}",
             "peer_version": version,
-            "vs_peer": round(monitor.wall_ms / theirs.wall_ms, 2),
-            "vs_peer_cpu": round(monitor.cpu_ms / theirs.cpu_ms, 2),
+            "vs_peer": round(monitor.wall_ms / theirs.wall_ms, 3),
+            "vs_peer_cpu": round(monitor.cpu_ms / theirs.cpu_ms, 3),
             "peer_monitor_ms": theirs.wall_ms,
             "peer_monitor_spread_ms": theirs.spread_ms,
             "peer_monitor_cpu_ms": theirs.cpu_ms,
