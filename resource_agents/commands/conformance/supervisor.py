@@ -17,6 +17,7 @@ import psutil  # type: ignore[import-untyped]
 
 from resource_agents.commands.running import Ended, Running
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -24,7 +25,10 @@ class Supervisor:
     """For a process of its own: it takes every child's end for its own business."""
 
     def __init__(self) -> None:
-        if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        # Should the command be killed, what was started is put away as at an interrupt.
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "cannot become the parent of what agents leave behind")
         self._codes: dict[int, tuple[int, float]] = {}
         self._reading, writing = os.pipe()

@@ -3,6 +3,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from resource_agents import cli
 from resource_agents.commands.conformance.judge import judge
 from resource_agents.commands.conformance.registry import CHECKS, FAIL, NOT_APPLICABLE, PASS
 from tests.unit.resource_agents import tiny_agent
+from tests.unit.resource_agents.running import until
 
 SCHEMA = """<grammar xmlns="http://relaxng.org/ns/structure/1.0"><start><ref name="any"/></start>
 <define name="any"><element><anyName/><zeroOrMore><choice><attribute><anyName/></attribute><text/><ref name="any"/>
@@ -302,9 +306,6 @@ def test_the_list_of_checks_names_requirement_and_source() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.root
 def test_our_own_vip_passes_all_of_it(installed: Path) -> None:
-    import subprocess
-    import sys
-
     vip = installed / "usr/lib/ocf/resource.d/kappa/vip"
     ran = subprocess.run(
         ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, "-m", "resource_agents.cli",
@@ -315,3 +316,34 @@ def test_our_own_vip_passes_all_of_it(installed: Path) -> None:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " 0 failed" in ran.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_conform_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
+    agent = tiny_agent.write(
+        tmp_path,
+        (STOP, f"stop() {{\n  echo $pid $state >{tmp_path}/stopping\n"),
+        (START, f"  : >{tmp_path}/began\n" + START),
+    )
+    command = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "resource_agents.cli",
+            "conform",
+            str(agent),
+            "--param",
+            "name=x",
+            "--check",
+            "main-process-killed",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=Path(cli.__file__).parent.parent,
+    )
+    until((tmp_path / "began").exists)
+    every = [psutil.Process(command.pid), *psutil.Process(command.pid).children(recursive=True)]
+    command.send_signal(number)
+    command.communicate(timeout=20)
+    until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in every))
