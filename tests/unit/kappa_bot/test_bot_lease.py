@@ -174,7 +174,7 @@ async def test_an_open_transaction_of_a_dead_holder_does_not_hold_up_the_next(ma
         silent_lab.mongo.uri, username="kappa_bot", password=made.config.password(), authSource=silent_lab.database
     )
     async with client, client.start_session() as session:
-        dead = Lease(client[silent_lab.database], 1.0, session=session.session_id["id"])
+        dead = Lease(client[silent_lab.database], 1.0, made.router, session=session.session_id["id"])
         dead._holder = SOMEBODY_ELSE
         await dead.acquire()
         await session.start_transaction()
