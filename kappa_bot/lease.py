@@ -33,6 +33,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from kappa_bot.clock import boottime
 from kappa_bot.database import LEASE, POLLER, Database, one_line
 from kappa_bot.exits import Exit, FatalError
+from kappa_bot.health import Way
 from kappa_bot.logs import log
 from kappa_bot.tasks import end
 
@@ -91,7 +92,12 @@ class Lease:
     """This process's hold on the lease: `acquire`, then `keep` until `release`."""
 
     def __init__(
-        self, database: Database, ttl: float, session: Binary | None = None, clock: Callable[[], float] = boottime
+        self,
+        database: Database,
+        ttl: float,
+        router: Way,
+        session: Binary | None = None,
+        clock: Callable[[], float] = boottime,
     ) -> None:
         self.ttl = ttl
         self.margin = ttl / 10
@@ -103,6 +109,7 @@ class Lease:
         self._holder = identity()
         self._session = session
         self._clock = clock
+        self._router = router
         self._deadline = 0.0
         self._renewed = asyncio.Event()
         self._lost: LeaseLostError | None = None
@@ -155,6 +162,7 @@ class Lease:
             started = self._clock()
             with pymongo.timeout(max(1.0, self.ttl)):
                 free, left, seen = await self._look()
+                self._router.works()
                 if free:
                     await self._end_session(seen.get("session"))
                     taken = await self._take(seen)
@@ -233,14 +241,12 @@ class Lease:
                     [{"$set": {"expires": {"$add": ["$$NOW", int(self.ttl * 1000)]}}}],
                 )
         except PyMongoError as error:
-            if not self.trouble:
-                log.warning("lease not renewed: %s", one_line(error))
+            self._router.fails(one_line(error))
             self.trouble = f"lease not renewed: {one_line(error)}"
             return False
+        self._router.works()
         if done.matched_count == 0:
             raise self.lose()
-        if self.trouble:
-            log.info("lease renewed again, epoch %d", self.epoch)
         self._good_from(started)
         return True
 

@@ -172,12 +172,12 @@ def test_telegrams_bad_days_are_waited_out(lab: BotLab) -> None:
     bot = lab.active_bot()
     lab.lab("POST", "/traffic", {"users": 24, "rate_per_s": 60.0})
     for fault in (
-        {"kind": "error", "status": 500, "count": 4},
-        {"kind": "error", "status": 502, "count": 4},
-        {"kind": "error", "status": 429, "retry_after": 1, "count": 4},
-        {"kind": "reset", "count": 6},
-        {"kind": "reset", "when": "after", "count": 6, "methods": ["getUpdates"]},
-        {"kind": "error", "status": 401, "count": 2},
+        {"kind": "error", "status": 500, "count": 3},
+        {"kind": "error", "status": 502, "count": 3},
+        {"kind": "error", "status": 429, "retry_after": 1, "count": 3},
+        {"kind": "reset", "count": 3},
+        {"kind": "reset", "when": "after", "count": 2, "methods": ["getUpdates"]},
+        {"kind": "error", "status": 401, "count": 1},
     ):
         lab.fault(**fault)
         until(lambda: not lab.lab("GET", "/fault")["faults"], f"{fault} is used up")
