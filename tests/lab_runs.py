@@ -6,6 +6,9 @@ from pathlib import Path
 
 from kappa_lab.paths import BUILD
 
+ENGINES_OWN = [p for p in (Path("/run/docker"), Path("/run/containerd")) if not p.exists()]
+"""Folders that any engine makes; where the machine has one of its own they are not ours to miss."""
+
 COMMAND = [sys.executable, "-m", "kappa_lab.cli"]
 
 
@@ -23,7 +26,7 @@ def environment(root: Path, reports: Path) -> dict[str, str]:
 def left_behind() -> list[str]:
     """What a lab that was taken down must not leave: bridges, folders, mounts, processes of its engine or broker."""
     found = [f"bridge {p.name}" for p in Path("/sys/class/net").iterdir() if p.name.startswith("kappa-")]
-    found += [str(p) for p in (Path("/run/kappa-lab"), BUILD / "lab") if p.exists()]
+    found += [str(p) for p in (*ENGINES_OWN, Path("/run/kappa-lab"), BUILD / "lab") if p.exists()]
     found += [line for line in Path("/proc/mounts").read_text().splitlines() if "kappa-lab" in line]
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
