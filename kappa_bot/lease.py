@@ -12,7 +12,8 @@ One document, `Lease {_id: "poller", epoch, holder, expires, session}`. Times in
   nobody took the lease meanwhile. If somebody did, it is lost, and the bot ends.
 * A holder may die between two statements of a transaction, which then keeps its write lock on the lease for as long as
   the server lets transactions live (60 s by default). So the holder notes its session here, and whoever takes an
-  expired lease first ends that session: MongoDB lets a user end sessions of its own without any privilege.
+  expired lease first ends that session: MongoDB lets a user end sessions of its own without any privilege. A holder
+  that cannot renew does the same with its own session, for the lock may be its own.
 
 What this rests on: the primary's clock is not stepped forward by more than the margin while a bot is frozen, and the
 clocks of members that become primary agree as closely. Where that fails too, it is fencing that keeps two bots apart.
@@ -192,14 +193,14 @@ class Lease:
         return free, left_s, lease
 
     async def _end_session(self, session: Any) -> None:
-        """End the transaction that a predecessor may have left open, with its lock on the lease."""
-        if session is None or session == self._session:
+        """End the transaction that was perhaps left open in a session, with its lock on the lease."""
+        if session is None:
             return
         try:
             await self._database.client.admin.command("killSessions", [{"id": session}])
         except OperationFailure as error:
             # Not needed where none was left open; where one was, the lease is had a little later.
-            log.warning("the predecessor's session cannot be ended: %s", one_line(error))
+            log.warning("a session that may hold up the lease cannot be ended: %s", one_line(error))
 
     async def _take(self, seen: dict[str, Any]) -> dict[str, Any] | None:
         """Take it if it still is as it was seen; None if another bot was quicker."""
@@ -231,6 +232,7 @@ class Lease:
             await asyncio.sleep(every)
             while not await self._renew(every):
                 await asyncio.sleep(0.05)
+                await self._unlock(every)
 
     async def _renew(self, within: float) -> bool:
         started = self._clock()
@@ -249,6 +251,18 @@ class Lease:
             raise self.lose()
         self._good_from(started)
         return True
+
+    async def _unlock(self, within: float) -> None:
+        """End this bot's own transaction, which may be what keeps the lease from being renewed.
+
+        When the way to MongoDB breaks in the middle of one it stays open, and the writer, which would end it with its
+        next, waits for the lease. One that is not left over but under way fails by this, and is tried again.
+        """
+        try:
+            with pymongo.timeout(max(0.25, within)):
+                await self._end_session(self._session)
+        except PyMongoError:
+            pass  # the way is still broken
 
     def lose(self) -> LeaseLostError:
         """Note that the database refused this epoch; from now on `held` raises."""

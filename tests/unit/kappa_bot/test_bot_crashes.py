@@ -92,7 +92,8 @@ def _written_under(db: Any, epoch: int) -> tuple[int, int]:
 def test_a_bot_never_polls_while_another_holds_the_lease(lab: BotLab) -> None:
     first = lab.active_bot("a1", **lab.own_way(1))
     second = lab.start_bot("a2", **lab.own_way(2))
-    until(lambda: "waiting for the lease" in second.said(), "the second bot waits")
+    until(lambda: "lease" in second.said(), "the second bot has seen the lease")
+    assert "waiting for the lease" in second.said()
     time.sleep(lab.lease_ttl * 1.5)  # as long as an unrenewed lease would have lasted
     assert second.role() == "starting"
     assert second.status()["reason"].startswith("waiting for the lease")

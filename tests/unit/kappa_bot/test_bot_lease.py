@@ -189,6 +189,21 @@ async def test_an_open_transaction_of_a_dead_holder_does_not_hold_up_the_next(ma
         await session.abort_transaction()
 
 
+async def test_a_holders_own_broken_transaction_does_not_keep_it_from_renewing(made: Parts) -> None:
+    """The way to MongoDB breaks in the middle of a transaction, which stays open on the server."""
+    lease = made.lease(ttl=1.0)
+    await lease.acquire()
+    await made.session.start_transaction()
+    await made.database[LEASE].update_one({"epoch": 1}, {"$inc": {"writes": 1}}, session=made.session)
+    keeping = asyncio.create_task(lease.keep())
+    began = time.monotonic()
+    while time.monotonic() - began < 3.0:
+        await asyncio.sleep(0.05)
+        assert not keeping.done()
+    assert lease.valid, "renewed, though its own transaction held the lock"
+    keeping.cancel()
+
+
 async def test_a_process_of_this_host_that_is_gone_need_not_be_waited_for(made: Parts) -> None:
     child = subprocess.Popen(["sleep", "60"])
     try:

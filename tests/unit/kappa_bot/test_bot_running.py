@@ -78,6 +78,17 @@ def test_status_says_how_it_is(lab: BotLab) -> None:
     assert "role         active" in shown.stdout.splitlines()
 
 
+def test_a_bot_that_telegram_does_not_answer_is_not_active(lab: BotLab) -> None:
+    lab.fault(kind="hang", methods=["getUpdates"])
+    bot = lab.start_bot()
+    until(lambda: bot.role() != "gone" and bot.status()["epoch"], "it holds the lease")
+    until(lambda: [line for line in lab.journal("begin") if line["method"] == "getUpdates"], "it polls")
+    status = bot.status()
+    assert status["role"] == "starting" and status["last_receive_s"] is None
+    lab.lab("DELETE", "/fault")
+    bot.until_role("active")
+
+
 def test_standby_is_silent_and_promote_demote_and_stop_do_as_they_say(lab: BotLab) -> None:
     bot = lab.start_bot(standby=True)
     bot.until_role("standby")
@@ -236,8 +247,8 @@ def test_no_secret_no_words_and_no_user_in_the_log_whatever_happens(lab: BotLab)
     bot = lab.active_bot(**settings)
     register(lab, CHAT, WORDS)
     for fault in (
-        {"kind": "error", "status": 500, "count": 3},
-        {"kind": "reset", "count": 2},
+        {"kind": "error", "status": 500, "count": 2},
+        {"kind": "reset", "count": 1},
         {"kind": "error", "status": 401, "count": 1},
         {"kind": "error", "status": 400, "count": 1, "methods": ["sendMessage"]},
     ):
