@@ -23,8 +23,8 @@ SOCKET = RUN / "docker.sock"
 PIDFILE = RUN / "dockerd.pid"
 EXEC_ROOT = RUN / "exec"
 
-# Where dockerd and containerd put things whatever they are told. In a mount namespace of its own the engine gets both as
-# empty file systems: nothing of it lands in the machine's, a system engine's are left alone, and every mount that it
+# Where dockerd and containerd put things whatever they are told. In a mount namespace of its own the engine gets both
+# as empty file systems: nothing of it lands in the machine's, a system engine's are left alone, and every mount that it
 # makes is gone with its last process, however that ended.
 FIXED_FOLDERS = (Path("/run/docker"), Path("/run/containerd"))
 HIDE = "for f in /run/docker /run/containerd; do mkdir -p $f && mount -t tmpfs -o mode=755 kappa-lab $f || exit 1; done"
