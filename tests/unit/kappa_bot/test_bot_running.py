@@ -132,6 +132,28 @@ def test_a_stop_is_quick_finishes_what_is_held_and_gives_the_lease_back(lab: Bot
     assert lab.traffic_done()["complaints"] == []
 
 
+@pytest.mark.parametrize("role", ["active", "standby"])
+def test_a_stop_succeeds_whatever_state_mongodb_and_telegram_are_in(lab: BotLab, role: str) -> None:
+    bot = lab.start_bot(standby=role == "standby")
+    bot.until_role(role)
+    if role == "active":
+        lab.lab("POST", "/traffic", {"users": 12, "rate_per_s": 40.0})
+        until(lambda: lab.lab("GET", "/traffic")["updates_answered"] > 20, "traffic flows")
+    process = lab.mongo.members[0].process
+    assert process is not None
+    lab.fault(kind="hang")
+    process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(0.2)
+        began = time.monotonic()
+        bot.signal(signal.SIGTERM)
+        assert bot.wait(10) == 0, bot.said()
+        assert time.monotonic() - began < 5
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert not Path(bot.socket).exists()
+
+
 def test_an_update_is_stored_before_it_is_acknowledged(lab: BotLab) -> None:
     """While MongoDB stands still the bot receives, and must not acknowledge what it cannot store."""
     lab.lease_ttl = 10.0
