@@ -50,8 +50,10 @@ bench:
 	@vagrant/bootstrap bench
 	@$(PYTHON) -m tests.bench.agents --out $(BUILD)/bench/agents.json
 
-test: deps lint
-	@$(PYTHON) -m pytest -q -p no:cacheprovider tests
+# images first, with their progress shown; then the quick tests before the slow ones
+test: deps lint lab-build
+	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider tests/unit tests/laws
+	@$(PYTHON) -m pytest -v --tb=short --durations=10 -p no:cacheprovider tests/cluster
 
 clean: lab-down
 	rm -rf $(BUILD)/*

@@ -112,7 +112,7 @@ async def _reply(reader: asyncio.StreamReader, answer: Answer) -> Message:
         line = await asyncio.wait_for(reader.readline(), PATIENCE_S)
         if len(line) > LINE_BYTES:
             raise ValueError("the request is too long")
-        request = json.loads(line)
+        request = json.loads(line.decode())
         if not isinstance(request, dict):
             raise ValueError("the request is not an object")
         if request.get("v") != VERSION:
@@ -123,7 +123,7 @@ async def _reply(reader: asyncio.StreamReader, answer: Answer) -> Message:
         return await answer(str(request.get("do")), float(wait))
     except TimeoutError:
         return {"ok": False, "error": f"no request within {PATIENCE_S:g} s"}
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return {"ok": False, "error": "the request is not one line of JSON"}
     except ValueError as error:
         return {"ok": False, "error": str(error)}

@@ -9,13 +9,20 @@ It is an httpx transport on a network backend for httpcore, both by their public
 """
 
 import asyncio
+import importlib.util
 import ssl
+import sys
 import typing
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 
 import httpcore
 import httpx
+
+if importlib.util.find_spec("sniffio") is None:
+    # httpcore imports it at every lock it makes, and where there is none looks for it on disk each time: a sixth of
+    # what a request costs. Told once that there is none, it goes by asyncio at once.
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 Guard = Callable[[], None]
 """Returns where sending is allowed, raises where it is not."""

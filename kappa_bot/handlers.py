@@ -44,7 +44,8 @@ def build_application(bot: Bot) -> App:
         .context_types(ContextTypes(context=CallbackContext))
         .build()
     )
-    private = filters.ChatType.PRIVATE
+    # Neither groups nor edits: a message that is edited later is not said anew.
+    private = filters.ChatType.PRIVATE & filters.UpdateType.MESSAGE
     application.add_handlers(
         [
             CommandHandler(["start", "iniciar"], _simple(dialogue.start), private),

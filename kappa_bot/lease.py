@@ -12,7 +12,8 @@ One document, `Lease {_id: "poller", epoch, holder, expires, session}`. Times in
   nobody took the lease meanwhile. If somebody did, it is lost, and the bot ends.
 * A holder may die between two statements of a transaction, which then keeps its write lock on the lease for as long as
   the server lets transactions live (60 s by default). So the holder notes its session here, and whoever takes an
-  expired lease first ends that session: MongoDB lets a user end sessions of its own without any privilege.
+  expired lease first ends that session: MongoDB lets a user end sessions of its own without any privilege. A holder
+  that cannot renew does the same with its own session, for the lock may be its own.
 
 What this rests on: the primary's clock is not stepped forward by more than the margin while a bot is frozen, and the
 clocks of members that become primary agree as closely. Where that fails too, it is fencing that keeps two bots apart.
@@ -33,6 +34,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from kappa_bot.clock import boottime
 from kappa_bot.database import LEASE, POLLER, Database, one_line
 from kappa_bot.exits import Exit, FatalError
+from kappa_bot.health import Way
 from kappa_bot.logs import log
 from kappa_bot.tasks import end
 
@@ -91,7 +93,12 @@ class Lease:
     """This process's hold on the lease: `acquire`, then `keep` until `release`."""
 
     def __init__(
-        self, database: Database, ttl: float, session: Binary | None = None, clock: Callable[[], float] = boottime
+        self,
+        database: Database,
+        ttl: float,
+        router: Way,
+        session: Binary | None = None,
+        clock: Callable[[], float] = boottime,
     ) -> None:
         self.ttl = ttl
         self.margin = ttl / 10
@@ -103,6 +110,7 @@ class Lease:
         self._holder = identity()
         self._session = session
         self._clock = clock
+        self._router = router
         self._deadline = 0.0
         self._renewed = asyncio.Event()
         self._lost: LeaseLostError | None = None
@@ -155,6 +163,7 @@ class Lease:
             started = self._clock()
             with pymongo.timeout(max(1.0, self.ttl)):
                 free, left, seen = await self._look()
+                self._router.works()
                 if free:
                     await self._end_session(seen.get("session"))
                     taken = await self._take(seen)
@@ -184,14 +193,14 @@ class Lease:
         return free, left_s, lease
 
     async def _end_session(self, session: Any) -> None:
-        """End the transaction that a predecessor may have left open, with its lock on the lease."""
-        if session is None or session == self._session:
+        """End the transaction that was perhaps left open in a session, with its lock on the lease."""
+        if session is None:
             return
         try:
             await self._database.client.admin.command("killSessions", [{"id": session}])
         except OperationFailure as error:
             # Not needed where none was left open; where one was, the lease is had a little later.
-            log.warning("the predecessor's session cannot be ended: %s", one_line(error))
+            log.warning("a session that may hold up the lease cannot be ended: %s", one_line(error))
 
     async def _take(self, seen: dict[str, Any]) -> dict[str, Any] | None:
         """Take it if it still is as it was seen; None if another bot was quicker."""
@@ -223,6 +232,7 @@ class Lease:
             await asyncio.sleep(every)
             while not await self._renew(every):
                 await asyncio.sleep(0.05)
+                await self._unlock(every)
 
     async def _renew(self, within: float) -> bool:
         started = self._clock()
@@ -233,16 +243,26 @@ class Lease:
                     [{"$set": {"expires": {"$add": ["$$NOW", int(self.ttl * 1000)]}}}],
                 )
         except PyMongoError as error:
-            if not self.trouble:
-                log.warning("lease not renewed: %s", one_line(error))
+            self._router.fails(one_line(error))
             self.trouble = f"lease not renewed: {one_line(error)}"
             return False
+        self._router.works()
         if done.matched_count == 0:
             raise self.lose()
-        if self.trouble:
-            log.info("lease renewed again, epoch %d", self.epoch)
         self._good_from(started)
         return True
+
+    async def _unlock(self, within: float) -> None:
+        """End this bot's own transaction, which may be what keeps the lease from being renewed.
+
+        When the way to MongoDB breaks in the middle of one it stays open, and the writer, which would end it with its
+        next, waits for the lease. One that is not left over but under way fails by this, and is tried again.
+        """
+        try:
+            with pymongo.timeout(max(0.25, within)):
+                await self._end_session(self._session)
+        except PyMongoError:
+            pass  # the way is still broken
 
     def lose(self) -> LeaseLostError:
         """Note that the database refused this epoch; from now on `held` raises."""

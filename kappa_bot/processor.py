@@ -34,6 +34,7 @@ from kappa_bot.database import (
     one_line,
 )
 from kappa_bot.handlers import App, take_turn
+from kappa_bot.health import Way
 from kappa_bot.ids import user_key
 from kappa_bot.logs import log, whereabouts
 from kappa_bot.turn import Catalogue, Choice, Dialogue, Document, Reply, Turn
@@ -64,7 +65,7 @@ class Pending:
 class Processor:
     """Empties the inbox. One runs while the lease is held."""
 
-    def __init__(self, database: Database, writer: Writer, application: App, id_key: bytes) -> None:
+    def __init__(self, database: Database, writer: Writer, application: App, id_key: bytes, router: Way) -> None:
         self.backlog = 0
         """Updates stored but not processed, as far as is known."""
         self.on_replies: Callable[[], None] = lambda: None
@@ -73,6 +74,7 @@ class Processor:
         self._writer = writer
         self._application = application
         self._id_key = id_key
+        self._router = router
         self._wake = asyncio.Event()
         self._wake.set()
         self._idle = asyncio.Event()
@@ -122,7 +124,7 @@ class Processor:
                 dialogues = await self._read_dialogues({each.user for each in pending})
                 await self._read_catalogue()
         except PyMongoError as error:
-            log.warning("the inbox cannot be read: %s", one_line(error))
+            self._router.fails(one_line(error))
             await asyncio.sleep(0.2)
             return True
         chats: dict[str, list[Pending]] = {}

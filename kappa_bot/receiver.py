@@ -19,6 +19,7 @@ from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 from kappa_bot.clock import boottime
 from kappa_bot.database import OPERATION_LIMIT_S, UPDATES, Database, one_line
 from kappa_bot.exits import Exit, FatalError
+from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
 from kappa_bot.logs import log
 from kappa_bot.telegram_api import TelegramApi
@@ -45,9 +46,16 @@ class Receiver:
     """Polls while the lease is held."""
 
     def __init__(
-        self, api: TelegramApi, database: Database, lease: Lease, writer: Writer, poll_timeout: int, token_file: str
+        self,
+        api: TelegramApi,
+        database: Database,
+        lease: Lease,
+        writer: Writer,
+        router: Way,
+        poll_timeout: int,
+        token_file: str,
     ) -> None:
-        self.telegram = "ok"
+        self.telegram = Way("getUpdates")
         self.conflicts = 0
         self.last_receive: float | None = None
         """By CLOCK_BOOTTIME: when Telegram last answered a getUpdates with 200."""
@@ -59,6 +67,7 @@ class Receiver:
         self._writer = writer
         self._poll_timeout = poll_timeout
         self._token_file = token_file
+        self._router = router
         self._offset: int | None = None
         self._offset_set = 0.0
         self._confirmed = True
@@ -104,9 +113,7 @@ class Receiver:
         return max(1, self._offset - PROBE_BACK - ((self._lease.epoch or 0) * 7 + self._probes) % PROBE_BACK)
 
     def _answered(self) -> None:
-        if self.telegram != "ok":
-            log.info("Telegram answers again")
-        self.telegram = "ok"
+        self.telegram.works()
         self.conflicts = self._failures = 0
         self.last_receive = boottime()
 
@@ -159,7 +166,7 @@ class Receiver:
                     )
                 return None if last is None else int(last["_id"]) + 1
             except PyMongoError as error:
-                log.warning("the last offset cannot be read yet: %s", one_line(error))
+                self._router.fails(one_line(error))
                 await asyncio.sleep(0.2)
 
     async def _trouble(self, error: TelegramError) -> float:
@@ -168,7 +175,7 @@ class Receiver:
             return 0.0
         self._failures += 1
         seen = one_line(error)
-        pause = min(0.1 * float(1 << min(self._failures, 10)), 5.0)
+        pause = min(0.1 * float(1 << min(self._failures, 10)), 3.0)
         if isinstance(error, Conflict):
             self.conflicts += 1
             pause = await self._conflict(seen)
@@ -183,9 +190,7 @@ class Receiver:
                     Exit.TOKEN_REFUSED,
                     f"Telegram does not know the bot token in {self._token_file}: ask BotFather for the right one",
                 )
-        if self.telegram == "ok" or self.telegram.split(" ")[0] != seen.split(" ")[0]:
-            log.warning("getUpdates failed: %s", seen)
-        self.telegram = seen
+        self.telegram.fails(seen)
         return pause
 
     async def _conflict(self, seen: str) -> float:

@@ -16,6 +16,7 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, Tele
 
 from kappa_bot.clock import boottime
 from kappa_bot.database import OPERATION_LIMIT_S, REPLIES, Database, one_line
+from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
 from kappa_bot.logs import log, whereabouts
 from kappa_bot.receiver import retry_after
@@ -33,8 +34,9 @@ STALE = timedelta(hours=24)
 class Sender:
     """Empties the outbox. One runs while the lease is held."""
 
-    def __init__(self, api: TelegramApi, database: Database, lease: Lease, writer: Writer) -> None:
-        self.telegram = "ok"
+    def __init__(self, api: TelegramApi, database: Database, lease: Lease, writer: Writer, router: Way) -> None:
+        self.telegram = Way("sending replies")
+        self._router = router
         self._api = api
         self._database = database
         self._lease = lease
@@ -80,7 +82,7 @@ class Sender:
                     found = await waiting.sort([("updateId", 1), ("n", 1)]).limit(READ_AT_ONCE).to_list()
                 break
             except PyMongoError as error:
-                log.warning("the outbox cannot be read: %s", one_line(error))
+                self._router.fails(one_line(error))
                 await asyncio.sleep(0.2)
         for document in found:
             by_chat.setdefault(int(document["chat"]), []).append(document)
@@ -108,7 +110,7 @@ class Sender:
             try:
                 async with self._room:
                     await self._lease.during(self._api.send(chat, reply))
-                self._note("ok")
+                self.telegram.works()
                 return
             except LapsedError:
                 continue
@@ -116,6 +118,7 @@ class Sender:
                 self._flood(chat, retry_after(error))
                 continue
             except (BadRequest, Forbidden, ChatMigrated) as error:
+                self.telegram.works()
                 instead = _after_refusal(name, reply, error)
                 if instead is None:
                     return
@@ -124,7 +127,7 @@ class Sender:
             except TelegramError as error:
                 if not self._lease.valid:
                     continue
-                self._note(one_line(error))
+                self.telegram.fails(one_line(error))
             except ValueError as error:
                 log.error("reply %s cannot be sent: %s", name, whereabouts(error))
                 return
@@ -138,7 +141,7 @@ class Sender:
         self._not_before[chat] = now + seconds
         if others:
             self._all_not_before = max(self._all_not_before, now + seconds)
-        self._note(f"429 Too Many Requests: asked to wait {seconds:g} s")
+        self.telegram.fails(f"429 Too Many Requests: asked to wait {seconds:g} s")
 
     async def _obey(self, chat: int) -> None:
         while True:
@@ -146,11 +149,6 @@ class Sender:
             if wait <= 0:
                 return
             await asyncio.sleep(wait)
-
-    def _note(self, state: str) -> None:
-        if state != self.telegram and "ok" in (state, self.telegram):
-            log.log(20 if state == "ok" else 30, "sending replies: %s", state)
-        self.telegram = state
 
 
 def _after_refusal(name: str, reply: Reply, error: TelegramError) -> Reply | None:

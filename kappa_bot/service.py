@@ -23,6 +23,7 @@ from kappa_bot.config import Config
 from kappa_bot.database import LEASE, POLLER, Client, Database, connect, hopeless, one_line
 from kappa_bot.exits import FatalError
 from kappa_bot.handlers import build_application
+from kappa_bot.health import OK, Way
 from kappa_bot.lease import Lease
 from kappa_bot.logs import log, whereabouts
 from kappa_bot.processor import Processor
@@ -47,18 +48,20 @@ class Tenure:
     def __init__(self, service: "Service", session: Any) -> None:
         config, database = service.config, service.database
         self.began = boottime()
-        self.lease = Lease(database, config.lease_ttl_s, session=session.session_id["id"])
-        self.writer = Writer(database, self.lease, session)
+        router = service.router
+        self.lease = Lease(database, config.lease_ttl_s, router, session.session_id["id"])
+        self.writer = Writer(database, self.lease, session, router)
         self.receiver = Receiver(
             service.api,
             database,
             self.lease,
             self.writer,
+            router,
             config.telegram.poll_timeout_s,
             config.telegram.token_file,
         )
-        self.processor = Processor(database, self.writer, service.application, service.id_key)
-        self.sender = Sender(service.api, database, self.lease, self.writer)
+        self.processor = Processor(database, self.writer, service.application, service.id_key, router)
+        self.sender = Sender(service.api, database, self.lease, self.writer, router)
         self.receiver.on_received = self.processor.wake
         self.processor.on_replies = self.sender.wake
 
@@ -81,8 +84,7 @@ class Service:
         self._wanted = STANDBY
         self._ordered = asyncio.Event()
         self._stopping = False
-        self._router = "not asked yet"
-        self._changed = asyncio.Condition()
+        self.router = Way("the router")
 
     def _guard(self) -> None:
         """Asked before every request to Telegram: without a good lease none is sent."""
@@ -104,12 +106,10 @@ class Service:
         """As PROTOCOL.md has it."""
         tenure = self._tenure
         received = tenure.receiver.last_receive if tenure is not None else None
-        telegram = router = "ok"
+        telegram, router = OK, self.router.state
         if tenure is not None:
-            telegram = tenure.receiver.telegram if tenure.receiver.telegram != "ok" else tenure.sender.telegram
-            router = tenure.writer.router
-        if router == "ok":
-            router = self._router
+            polls, sends = tenure.receiver.telegram.state, tenure.sender.telegram.state
+            telegram = polls if polls != OK else sends
         return {
             "ok": True,
             "role": self.role,
@@ -126,14 +126,14 @@ class Service:
     def _reason(self, tenure: Tenure | None, telegram: str, router: str) -> str:
         """Why it is not as it should be, in one line; empty when it is."""
         if tenure is None:
-            return "" if router == "ok" else f"router: {router}"
+            return "" if router == OK else f"router: {router}"
         if tenure.receiver.conflicts > 3:
             return f"another program polls with this bot's token ({tenure.receiver.conflicts} conflicts in a row)"
         if tenure.lease.trouble:
             return tenure.lease.trouble
-        if router != "ok":
+        if router != OK:
             return f"router: {router}"
-        return "" if telegram == "ok" else f"Telegram: {telegram}"
+        return "" if telegram == OK else f"Telegram: {telegram}"
 
     # What it is told
 
@@ -189,12 +189,12 @@ class Service:
             try:
                 with pymongo.timeout(STANDBY_LOOK_S * 2):
                     await self.database[LEASE].find_one({"_id": POLLER})
-                self._router = "ok"
+                self.router.works()
             except PyMongoError as error:
                 fatal = hopeless(error, self.config)
                 if fatal is not None:
                     raise fatal from None
-                self._router = one_line(error)
+                self.router.fails(one_line(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ordered.wait(), STANDBY_LOOK_S)
 
@@ -218,16 +218,13 @@ class Service:
         while True:
             try:
                 await lease.acquire()
-                self._router = "ok"
                 return
             except PyMongoError as error:
                 fatal = hopeless(error, self.config)
                 if fatal is not None:
                     raise fatal from None
-                if self._router == "ok" or not lease.trouble:
-                    log.warning("the lease cannot be asked for: %s", one_line(error))
-                self._router = one_line(error)
-                lease.trouble = f"the lease cannot be asked for: {self._router}"
+                self.router.fails(one_line(error))
+                lease.trouble = f"the lease cannot be asked for: {self.router.state}"
                 await asyncio.sleep(0.1)
 
     async def _work(self, tenure: Tenure, ordered: "asyncio.Task[Any]") -> None:

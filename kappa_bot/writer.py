@@ -22,8 +22,8 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
 from kappa_bot.database import LEASE, OPERATION_LIMIT_S, POLLER, UPDATES, Database, one_line, passing
+from kappa_bot.health import Way
 from kappa_bot.lease import Lease
-from kappa_bot.logs import log
 
 Op = InsertOne[Any] | UpdateOne | ReplaceOne[Any] | DeleteOne
 
@@ -62,9 +62,8 @@ class _Waiting:
 class Writer:
     """Takes work from many, commits it in groups. One runs while the lease is held."""
 
-    def __init__(self, database: Database, lease: Lease, session: AsyncClientSession) -> None:
-        self.router = "ok"
-        """The state of the way to MongoDB, from the last attempt."""
+    def __init__(self, database: Database, lease: Lease, session: AsyncClientSession, router: Way) -> None:
+        self._router = router
         self._database = database
         self._lease = lease
         self._session = session
@@ -133,24 +132,19 @@ class Writer:
             try:
                 with pymongo.timeout(OPERATION_LIMIT_S):
                     await self._attempt(works)
-                self._note("ok")
+                self._router.works()
                 return
             except (RefusedError, _DoneAlreadyError):
-                self._note("ok")
+                self._router.works()
                 raise
             except PyMongoError as error:
                 if not passing(error):
                     raise RefusedError(one_line(error)) from error
-                self._note(one_line(error))
+                self._router.fails(one_line(error))
             except InvalidDocument as error:
                 raise RefusedError(one_line(error)) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)
-
-    def _note(self, state: str) -> None:
-        if state != self.router and "ok" in (state, self.router):
-            log.log(20 if state == "ok" else 30, "writes through the router: %s", state)
-        self.router = state
 
     async def _attempt(self, works: Sequence[Work]) -> None:
         session = self._session

@@ -13,7 +13,7 @@ def metadata(agent: "Agent") -> str:
     """The whole document. Times carry their unit; no two monitors have the same interval (Pacemaker tells them apart
     by it)."""
     lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<?xml version="1.0"?>',  # UTF-8 unless said; crmsh cannot parse what says so
         f"<resource-agent name={quoted(agent.name)} version={quoted(VERSION)}>",
         "  <version>1.1</version>",
         f'  <longdesc lang="en">{escaped(agent.long)}</longdesc>',

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,41 +11,20 @@ from pathlib import Path
 import pytest
 
 from kappa_lab.paths import BUILD, ROOT
+from tests.lab_runs import COMMAND, environment, left_behind
 from tests.sabotage import Edit, apply, copy_tree
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
-
-
-def left_behind() -> list[str]:
-    """What a lab that was taken down must not leave: bridges, folders, processes of its engine or broker."""
-    found = [f"bridge {p.name}" for p in Path("/sys/class/net").iterdir() if p.name.startswith("kappa-")]
-    found += [str(p) for p in (Path("/run/kappa-lab"), BUILD / "lab") if p.exists()]
-    found += [line for line in Path("/proc/mounts").read_text().splitlines() if "kappa-lab" in line]
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if "/run/kappa-lab" in command or str(BUILD / "lab" / "power.toml") in command:
-                found.append(f"process {process.name}: {command[:100]}")
-    return found
 
 
 class Run:
     """A `kappa-lab` command under way, in a process group of its own, as a terminal starts it."""
 
     def __init__(self, root: Path, reports: Path, *args: str) -> None:
-        env = {
-            **os.environ,
-            "PYTHONPATH": f"{root}:{root / 'vagrant'}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "KAPPA_BUILD_DIR": str(BUILD),
-            "KAPPA_DRILLS_DIR": str(reports),
-        }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kappa_lab.cli", *args],
-            cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [*COMMAND, *args],
+            cwd=root, env=environment(root, reports), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True,
         )  # fmt: skip
         self.said = ""
@@ -92,15 +70,8 @@ def running(root: Path, reports: Path, *args: str) -> Iterator[Run]:
 
 
 def lab(*args: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'vagrant'}", "KAPPA_BUILD_DIR": str(BUILD)}
-    return subprocess.run(
-        [sys.executable, "-m", "kappa_lab.cli", *args],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    env = environment(ROOT, BUILD / "drills")
+    return subprocess.run([*COMMAND, *args], env=env, capture_output=True, text=True, timeout=200, check=False)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """The drills themselves, run as a user runs them; and drills over a project broken on purpose, which must go red."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kappa_lab.paths import BUILD, ROOT
+from kappa_lab.paths import ROOT
+from tests.lab_runs import COMMAND, environment, left_behind
 from tests.sabotage import Edit, apply, copy_tree
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -16,27 +16,16 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 TIMELINE = ["membership_lost", "fenced", "vip_up", "bot_active", "first_answer", "rejoined"]
 
 
-def drill(root: Path, name: str, reports: Path) -> tuple[subprocess.CompletedProcess[str], dict[str, object]]:
+def drill(root: Path, name: str, reports: Path) -> tuple[subprocess.CompletedProcess[str], Any]:
     """Run a drill with the code in `root`; return how it ended and its report."""
-    env = {
-        **os.environ,
-        "PYTHONPATH": f"{root}:{root / 'vagrant'}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "KAPPA_BUILD_DIR": str(BUILD),
-        "KAPPA_DRILLS_DIR": str(reports),
-    }
     ran = subprocess.run(
-        [sys.executable, "-m", "kappa_lab.cli", "drill", "run", name],
-        cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=800, check=False,
+        [*COMMAND, "drill", "run", name],
+        cwd=root, env=environment(root, reports), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
     report = reports / "latest" / "report.json"
     assert report.exists(), f"no report:\n{ran.stdout}\n{ran.stderr}"
     return ran, json.loads(report.read_text())
-
-
-def nothing_is_left() -> bool:
-    bridges = [p.name for p in Path("/sys/class/net").iterdir() if p.name.startswith("kappa-")]
-    return not bridges and not Path("/run/kappa-lab").exists() and not (BUILD / "lab").exists()
 
 
 @pytest.mark.parametrize("name", ["power-cut", "freeze-and-thaw"])
@@ -46,20 +35,18 @@ def test_users_notice_a_pause_and_nothing_else(name: str, tmp_path: Path) -> Non
     assert report["passed"] is True
     assert report["violations"] == []
     timeline = report["timeline"]
-    assert isinstance(timeline, dict)
     assert sorted(timeline) == sorted(TIMELINE)
     assert all(isinstance(seconds, float) and seconds > 0 for seconds in timeline.values()), timeline
     assert timeline["fenced"] <= timeline["bot_active"] <= timeline["first_answer"]
     assert report["rto_s"] == timeline["first_answer"]
     invariants = report["invariants"]
-    assert isinstance(invariants, dict)
     assert invariants["updates_sent"] >= 100
     assert [invariants[key] for key in ("poll_overlap_s", "updates_lost", "records_duplicated", "vip_overlap_s")] == [
         0
     ] * 4
     html = (tmp_path / "latest" / "report.html").read_text()
     assert "<svg" in html
-    assert nothing_is_left()
+    assert left_behind() == []
 
 
 # A bot that tells Telegram "I have it" and stores it a second later: what it holds when the power goes is lost.
@@ -96,7 +83,7 @@ def test_a_drill_over_a_broken_project_is_red(edit: Edit, name: str, said: str, 
     assert report["violations"]
     broken = [line for line in ran.stdout.splitlines() if said in line]
     assert any("BROKEN" in line for line in broken), ran.stdout
-    assert nothing_is_left()
+    assert left_behind() == []
 
 
 def test_a_drill_in_which_a_node_never_came_up_fails_and_says_so(tmp_path: Path) -> None:
@@ -118,5 +105,5 @@ def test_a_drill_in_which_a_node_never_came_up_fails_and_says_so(tmp_path: Path)
     assert ran.stderr.count("\n") == 1
     assert report["passed"] is False
     assert report["rto_s"] is None
-    assert any("three nodes online" in str(sentence) for sentence in report["violations"])
-    assert nothing_is_left()
+    assert any("three nodes online" in sentence for sentence in report["violations"])
+    assert left_behind() == []

@@ -93,7 +93,7 @@ class Relay:
 
     def cut(self) -> None:
         self._listener.close()
-        for pair in self._pairs:
+        for pair in self._pairs.copy():
             for end in pair:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)

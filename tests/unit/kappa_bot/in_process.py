@@ -13,6 +13,7 @@ from telegram.request import BaseRequest, RequestData
 from kappa_bot.config import Config, load
 from kappa_bot.database import Client, Database, connect
 from kappa_bot.handlers import build_application
+from kappa_bot.health import Way
 from kappa_bot.lease import Lease
 from kappa_bot.processor import Processor
 from kappa_bot.turn import Reply
@@ -108,15 +109,16 @@ class Parts:
         self.database: Database = client[config.mongodb.database]
         self.session = client.start_session()
         self.telegram = ScriptedTelegram()
+        self.router = Way("the router")
 
     def lease(self, ttl: float = 5.0, **more: Any) -> Lease:
-        return Lease(self.database, ttl, session=self.session.session_id["id"], **more)
+        return Lease(self.database, ttl, self.router, session=self.session.session_id["id"], **more)
 
     def writer(self, lease: Lease) -> Writer:
-        return Writer(self.database, lease, self.session)
+        return Writer(self.database, lease, self.session, self.router)
 
     def processor(self, writer: Writer) -> Processor:
-        return Processor(self.database, writer, build_application(self.telegram.bot), b"k" * 32)
+        return Processor(self.database, writer, build_application(self.telegram.bot), b"k" * 32, self.router)
 
 
 @asynccontextmanager

@@ -4,11 +4,13 @@ import random
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.kappa_bot.bot_lab import Bot, BotLab, Json, until
+from tests.mongod import ReplicaSet
+from tests.unit.kappa_bot.bot_lab import Bot, BotLab, Json, bot_lab, prepared, until
 
 pytestmark = pytest.mark.mongod
 
@@ -92,7 +94,8 @@ def _written_under(db: Any, epoch: int) -> tuple[int, int]:
 def test_a_bot_never_polls_while_another_holds_the_lease(lab: BotLab) -> None:
     first = lab.active_bot("a1", **lab.own_way(1))
     second = lab.start_bot("a2", **lab.own_way(2))
-    until(lambda: "waiting for the lease" in second.said(), "the second bot waits")
+    until(lambda: "lease" in second.said(), "the second bot has seen the lease")
+    assert "waiting for the lease" in second.said()
     time.sleep(lab.lease_ttl * 1.5)  # as long as an unrenewed lease would have lasted
     assert second.role() == "starting"
     assert second.status()["reason"].startswith("waiting for the lease")
@@ -101,6 +104,24 @@ def test_a_bot_never_polls_while_another_holds_the_lease(lab: BotLab) -> None:
     assert first.wait() == 0
     second.until_role("active")
     assert max(line["t"] for line in _requests(lab, "node1")) < min(line["t"] for line in _requests(lab, "node2"))
+
+
+def test_a_primary_that_is_killed_costs_time_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "mongo").mkdir()
+    (tmp_path / "prepare").mkdir()
+    with ReplicaSet(tmp_path / "mongo", members=3) as mongo:
+        ready = prepared(mongo, tmp_path / "prepare")
+        with bot_lab(ready, tmp_path / "lab") as lab:
+            bot = lab.active_bot()
+            lab.lab("POST", "/traffic", {"users": 24, "rate_per_s": 40.0})
+            until(lambda: lab.lab("GET", "/traffic")["updates_answered"] > 50, "traffic flows")
+            old = mongo.primary()
+            mongo.signal_member(old, signal.SIGKILL)
+            answered = lab.lab("GET", "/traffic")["updates_answered"]
+            until(lambda: lab.lab("GET", "/traffic")["updates_answered"] > answered + 50, "it answers again", within=40)
+            assert mongo.primary() != old
+            assert bot.status()["epoch"] == 1, "the same tenure, before and after"
+            _check_nothing_lost_or_twice(lab, lab.traffic_done())
 
 
 def test_a_dialogue_survives_the_bot_at_every_step(lab: BotLab) -> None:

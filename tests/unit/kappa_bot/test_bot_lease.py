@@ -174,7 +174,7 @@ async def test_an_open_transaction_of_a_dead_holder_does_not_hold_up_the_next(ma
         silent_lab.mongo.uri, username="kappa_bot", password=made.config.password(), authSource=silent_lab.database
     )
     async with client, client.start_session() as session:
-        dead = Lease(client[silent_lab.database], 1.0, session=session.session_id["id"])
+        dead = Lease(client[silent_lab.database], 1.0, made.router, session=session.session_id["id"])
         dead._holder = SOMEBODY_ELSE
         await dead.acquire()
         await session.start_transaction()
@@ -187,6 +187,21 @@ async def test_an_open_transaction_of_a_dead_holder_does_not_hold_up_the_next(ma
         assert time.monotonic() - began < 3.0
         assert mine.epoch == 2
         await session.abort_transaction()
+
+
+async def test_a_holders_own_broken_transaction_does_not_keep_it_from_renewing(made: Parts) -> None:
+    """The way to MongoDB breaks in the middle of a transaction, which stays open on the server."""
+    lease = made.lease(ttl=1.0)
+    await lease.acquire()
+    await made.session.start_transaction()
+    await made.database[LEASE].update_one({"epoch": 1}, {"$inc": {"writes": 1}}, session=made.session)
+    keeping = asyncio.create_task(lease.keep())
+    began = time.monotonic()
+    while time.monotonic() - began < 3.0:
+        await asyncio.sleep(0.05)
+        assert not keeping.done()
+    assert lease.valid, "renewed, though its own transaction held the lock"
+    keeping.cancel()
 
 
 async def test_a_process_of_this_host_that_is_gone_need_not_be_waited_for(made: Parts) -> None:

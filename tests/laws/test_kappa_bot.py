@@ -1,0 +1,106 @@
+"""The bot's laws broken on purpose: each time the tests that guard them go red."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.sabotage import Edit, red
+
+pytestmark = pytest.mark.mongod
+
+TESTS = "tests/unit/kappa_bot"
+
+
+def test_law_1_a_write_that_does_not_carry_the_epoch(tmp_path: Path) -> None:
+    edit = Edit(
+        "kappa_bot/writer.py", '{"_id": POLLER, "epoch": self._lease.epoch}, {"$inc"', '{"_id": POLLER}, {"$inc"'
+    )
+    assert "DID NOT RAISE" in red(tmp_path, [edit], [f"{TESTS}/test_bot_writes.py::test_a_stale_epoch_writes_nothing"])
+
+
+def test_law_1_a_lease_that_is_not_measured_by_the_bots_own_clock(tmp_path: Path) -> None:
+    edit = Edit("kappa_bot/lease.py", "return max(0.0, self._deadline - self._clock())", "return 1.0")
+    assert "DID NOT RAISE" in red(
+        tmp_path, [edit], [f"{TESTS}/test_bot_lease.py::test_a_frozen_holder_that_wakes_may_do_nothing"]
+    )
+
+
+def test_law_1_a_request_that_is_sent_without_looking_at_the_lease(tmp_path: Path) -> None:
+    edit = Edit(
+        "kappa_bot/guarded_http.py",
+        "        self._guard()\n        try:\n            self._writer.write(buffer)",
+        "        try:\n            self._writer.write(buffer)",
+    )
+    assert "test_whenever_the_guard_refuses" in red(tmp_path, [edit], [f"{TESTS}/test_bot_http.py"])
+
+
+def test_law_1_a_lease_that_is_taken_before_it_has_ended(tmp_path: Path) -> None:
+    edit = Edit("kappa_bot/lease.py", "free = holder is None or left_s <= 0 or", "free = True or")
+    assert "waiting for the lease" in red(
+        tmp_path, [edit], [f"{TESTS}/test_bot_crashes.py::test_a_bot_never_polls_while_another_holds_the_lease"]
+    )
+
+
+def test_law_2_an_update_acknowledged_before_it_is_stored(tmp_path: Path) -> None:
+    edit = Edit(
+        "kappa_bot/receiver.py",
+        "await self._writer.commit(Work(ops))",
+        "self._storing = asyncio.ensure_future(self._writer.commit(Work(ops)))\n"
+        "        self._storing.add_done_callback(lambda _: self.on_received(len(updates)))",
+    )
+    assert "update not in confirmed" in red(
+        tmp_path, [edit], [f"{TESTS}/test_bot_running.py::test_an_update_is_stored_before_it_is_acknowledged"]
+    )
+
+
+def test_law_3_an_update_that_comes_again_is_taken_for_a_new_one(tmp_path: Path) -> None:
+    edit = Edit("kappa_bot/receiver.py", '"$setOnInsert": {', '"$set": {')
+    assert "nothing is answered a second time" in red(
+        tmp_path, [edit], [f"{TESTS}/test_bot_writes.py::test_a_replayed_update_changes_nothing"]
+    )
+
+
+def test_law_3_effects_that_are_not_keyed_by_their_update(tmp_path: Path) -> None:
+    edit = Edit("kappa_bot/writer.py", "if marked.matched_count != len(once):", "if False:")
+    assert "RefusedError" in red(
+        tmp_path, [edit], [f"{TESTS}/test_bot_writes.py::test_a_commit_whose_answer_was_lost_is_not_done_twice"]
+    )
+
+
+def test_law_4_a_dialogue_that_is_kept_in_memory(tmp_path: Path) -> None:
+    edits = [
+        Edit(
+            "kappa_bot/processor.py",
+            "ops.append(_dialogue(user, dialogue))",
+            'self.__dict__.setdefault("memory", {})[user] = dialogue',
+        ),
+        Edit(
+            "kappa_bot/processor.py",
+            "dialogues = await self._read_dialogues({each.user for each in pending})",
+            'dialogues = self.__dict__.setdefault("memory", {})',
+        ),
+    ]
+    assert "no button" in red(
+        tmp_path, edits, [f"{TESTS}/test_bot_crashes.py::test_a_dialogue_survives_the_bot_at_every_step"]
+    )
+
+
+def test_law_5_a_bot_that_calls_itself_active_before_telegram_has_answered(tmp_path: Path) -> None:
+    edit = Edit(
+        "kappa_bot/service.py",
+        "return self.lease.valid and self.receiver.last_receive is not None",
+        "return self.lease.valid",
+    )
+    assert "'active' == 'starting'" in red(
+        tmp_path, [edit], [f"{TESTS}/test_bot_running.py::test_a_bot_that_telegram_does_not_answer_is_not_active"]
+    )
+
+
+def test_law_9_a_library_that_logs_the_token(tmp_path: Path) -> None:
+    edit = Edit(
+        "kappa_bot/logs.py",
+        "    root.handlers = [logging.NullHandler()]\n    root.setLevel(logging.CRITICAL + 1)\n",
+        "    root.handlers = [logging.StreamHandler(sys.stderr)]\n    root.setLevel(logging.INFO)\n",
+    )
+    test = f"{TESTS}/test_bot_running.py::test_no_secret_no_words_and_no_user_in_the_log_whatever_happens"
+    assert "in bot.said(), what" in red(tmp_path, [edit], [test])
