@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.usefixt
 NODE = topology.NODES[0]
 ROUTER = f"kappa0/{','.join(f'{m}:27017' for m in topology.MEMBERS)}"
 NGINX_CONFIG = (
-    "events {} http { server { listen 8099; location = /status { return 200 well; } } } pid /run/conform-nginx.pid;"
+    "pid /run/conform-nginx.pid; events {} "
+    "http { access_log off; server { listen 8099; location = /status { return 200 well; } } }"
 )
 ENDS_SOON = "--setParameter mongosShutdownTimeoutMillisForSignaledShutdown=100"
 PARAMETERS = {
