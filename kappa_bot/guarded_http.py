@@ -3,7 +3,7 @@
 A bot may be frozen anywhere and wake up minutes later. If the lease were only looked at before a request is begun, such
 a bot could still send one: between the look and the write lie building the request, waiting for a connection, and the
 event loop's other work. So the look is put where the write is: between `guard()` and the system call that follows there
-is nothing to wait for. Raising, the guard ends the request, unsent or torn, and its connection.
+is nothing to wait for. Raising, the guard ends the request, unsent, and its connection.
 
 It is an httpx transport on a network backend for httpcore, both by their public interfaces, on asyncio's own streams.
 """
@@ -30,13 +30,23 @@ Guard = Callable[[], None]
 Options = Iterable[httpcore.SOCKET_OPTION]
 
 
+AT_ONCE_BYTES = 65536
+"""What is written together at most; a request of the bot's is a fraction of it."""
+
+
 class _Stream(httpcore.AsyncNetworkStream):
+    """What is written is held until an answer is read, so that headers and body leave together: a request is sent whole
+    or not at all."""
+
     def __init__(self, guard: Guard, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._guard = guard
         self._reader = reader
         self._writer = writer
+        self._held = b""
+        self._write_timeout: float | None = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        await self._send()
         try:
             async with asyncio.timeout(timeout):
                 return await self._reader.read(max_bytes)
@@ -46,12 +56,19 @@ class _Stream(httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(error.strerror or type(error).__name__) from None
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if not buffer:
+        self._held += buffer
+        self._write_timeout = timeout
+        if len(self._held) > AT_ONCE_BYTES:
+            await self._send()
+
+    async def _send(self) -> None:
+        if not self._held:
             return
+        held, self._held = self._held, b""
         self._guard()
         try:
-            self._writer.write(buffer)
-            async with asyncio.timeout(timeout):
+            self._writer.write(held)
+            async with asyncio.timeout(self._write_timeout):
                 await self._writer.drain()
         except TimeoutError:
             raise httpcore.WriteTimeout from None

@@ -153,8 +153,6 @@ class Lease:
             return task.result()
         finally:
             await end([task])
-            if not task.cancelled():
-                task.exception()  # looked at, so that asyncio does not complain of one never retrieved
 
     async def acquire(self) -> None:
         """Wait until the lease can be had, and take it. Raises PyMongoError where MongoDB cannot be asked."""

@@ -197,6 +197,7 @@ def _resolve(group: Iterable[_Waiting], error: Exception | None = None) -> None:
             waiting.done.set_result(None)
         else:
             waiting.done.set_exception(error)
+            waiting.done.exception()  # whoever waits may be cancelled before they look
 
 
 async def _abandon(session: AsyncClientSession) -> None:

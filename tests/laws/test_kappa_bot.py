@@ -28,8 +28,8 @@ def test_law_1_a_lease_that_is_not_measured_by_the_bots_own_clock(tmp_path: Path
 def test_law_1_a_request_that_is_sent_without_looking_at_the_lease(tmp_path: Path) -> None:
     edit = Edit(
         "kappa_bot/guarded_http.py",
-        "        self._guard()\n        try:\n            self._writer.write(buffer)",
-        "        try:\n            self._writer.write(buffer)",
+        "        self._guard()\n        try:\n            self._writer.write(held)",
+        "        try:\n            self._writer.write(held)",
     )
     assert "test_whenever_the_guard_refuses" in red(tmp_path, [edit], [f"{TESTS}/test_bot_http.py"])
 

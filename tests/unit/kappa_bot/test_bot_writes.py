@@ -23,7 +23,10 @@ from kappa_bot.writer import RefusedError, Work, Writer
 from tests.unit.kappa_bot.bot_lab import BotLab
 from tests.unit.kappa_bot.in_process import Json, Parts, location_update, parts, tap_update, text_update
 
-pytestmark = pytest.mark.mongod
+pytestmark = [
+    pytest.mark.mongod,
+    pytest.mark.filterwarnings("ignore::telegram.warnings.PTBDeprecationWarning"),
+]
 
 CHAT = 777
 FIRST = 500_000_000
