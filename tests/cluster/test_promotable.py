@@ -47,7 +47,8 @@ def warm(serving: Status) -> Iterator[None]:
         "config=/etc/kappa/bot.toml", "user=kappa",
         "op", "monitor", "interval=5s", "role=Promoted", "op", "monitor", "interval=7s", "role=Unpromoted",
         "op", "start", "timeout=40s", "op", "stop", "timeout=30s", "op", "promote", "timeout=30s",
-        "promotable", "promoted-max=1", "notify=false",
+        # the stopped primitive of the group has the same configuration, which pcs would rightly refuse
+        "promotable", "promoted-max=1", "notify=false", "--force",
     )  # fmt: skip
     yield
     on(NODE1, "pcs", "resource", "delete", "warm", "--force")
