@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from kappa_bot import logs
 from kappa_bot.exits import Exit, FatalError
+from kappa_bot.wordlist import DEFAULT_FILE
 
 TOKEN = re.compile(r"\d{1,20}:[A-Za-z0-9_-]{8,}")
 
@@ -37,6 +38,22 @@ class MongoDB:
 
 
 @dataclass(frozen=True)
+class Map:
+    """Where the maps that users get take their tiles from.
+
+    openstreetmap.org's own server answers only pages that say where they come from (`Referer`); a page that is opened
+    from a file does not. A tile server of one's own, or one that is bought, has to be named for a service of any size.
+    """
+
+    tile_url: str = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
+    """As Leaflet takes it: {z}, {x}, {y}, and perhaps {s} and {r}."""
+    attribution: str = '&copy; <a href="https://www.openstreetmap.org/copyright">OpenStreetMap</a> contributors'
+    """HTML."""
+    max_zoom: int = 19
+    """The deepest zoom for which there are tiles."""
+
+
+@dataclass(frozen=True)
 class Config:
     file: str
     telegram: Telegram
@@ -44,6 +61,9 @@ class Config:
     socket: str
     id_key_file: str
     lease_ttl_s: float
+    map: Map
+    words_file: str
+    """The inappropriate words."""
 
     def token(self) -> str:
         token = read_secret(self.telegram.token_file, f"{self.file}: telegram.token_file")
@@ -110,6 +130,8 @@ def load(file: str) -> Config:
     mongodb = top.table("mongodb")
     bot = top.table("bot")
     lease = top.table("lease")
+    map_ = top.table("map")
+    words = top.table("words")
     config = Config(
         file=file,
         telegram=Telegram(
@@ -127,8 +149,14 @@ def load(file: str) -> Config:
         socket=bot.path("socket", "/run/kappa/telegram-bot.sock"),
         id_key_file=bot.path("id_key_file", "/etc/kappa/id.key"),
         lease_ttl_s=lease.number("ttl_s", 3.0, 1.0, 60.0),
+        map=Map(
+            tile_url=map_.text("tile_url", Map.tile_url, _tile_url),
+            attribution=map_.text("attribution", Map.attribution),
+            max_zoom=int(map_.number("max_zoom", Map.max_zoom, 1, 24, whole=True, unit="")),
+        ),
+        words_file=words.path("file", DEFAULT_FILE),
     )
-    for table in (telegram, mongodb, bot, lease, top):
+    for table in (telegram, mongodb, bot, lease, map_, words, top):
         table.nothing_left()
     return config
 
@@ -138,6 +166,13 @@ def _base_url(value: str) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must be an http or https URL"
     return None if parts.username is None else "must hold no user or password"
+
+
+def _tile_url(value: str) -> str | None:
+    complaint = _base_url(value.replace("{s}", "a"))
+    if complaint is None and not all(part in value for part in ("{z}", "{x}", "{y}")):
+        return "must hold {z}, {x} and {y}"
+    return complaint
 
 
 def _mongodb_uri(value: str) -> str | None:
@@ -184,13 +219,15 @@ class _Table:
     def path(self, key: str, default: str) -> str:
         return self.text(key, default, lambda value: None if value.startswith("/") else "must be an absolute path")
 
-    def number(self, key: str, default: float, least: float, most: float, whole: bool = False) -> float:
+    def number(
+        self, key: str, default: float, least: float, most: float, whole: bool = False, unit: str = " of seconds"
+    ) -> float:
         self._known.append(key)
         value = self._content.get(key, default)
         fits = isinstance(value, int) or (isinstance(value, float) and not whole)
         if isinstance(value, bool) or not fits or not least <= value <= most:
             kind = "a whole number" if whole else "a number"
-            raise wrong(f"{self._key(key)} must be {kind} of seconds from {least:g} to {most:g}")
+            raise wrong(f"{self._key(key)} must be {kind}{unit} from {least:g} to {most:g}")
         return float(value)
 
     def nothing_left(self) -> None:

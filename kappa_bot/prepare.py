@@ -18,12 +18,14 @@ from pymongo.errors import (
     BulkWriteError,
     CollectionInvalid,
     ConfigurationError,
+    DuplicateKeyError,
     InvalidURI,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
 )
 
+from kappa_bot.catalogue import name_keys
 from kappa_bot.config import Config, read_secret, wrong
 from kappa_bot.database import (
     AUTHENTICATION_FAILED,
@@ -39,6 +41,7 @@ from kappa_bot.database import (
     one_line,
 )
 from kappa_bot.exits import Exit, FatalError
+from kappa_bot.places import MAPPED
 from kappa_bot.texts import LANGUAGES
 
 ROLE = "kappaBot"
@@ -53,6 +56,10 @@ _HASH: Document = {"bsonType": "string", "pattern": "^[0-9a-f]{64}$"}
 _DATE: Document = {"bsonType": "date"}
 _TEXT: Document = {"bsonType": "string"}
 _NAME: Document = {"bsonType": "string", "minLength": 1}
+_ID: Document = {"bsonType": "string", "pattern": "^[0-9a-f]{24}$"}
+_FOLDED: Document = {"bsonType": "array", "minItems": 1, "items": _NAME}
+_ONCE: Document = {"unique": True, "partialFilterExpression": {"folded": {"$exists": True}}}
+"""No two of them have a name in common, in whichever language and however it is written."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class Collection:
     indexes: tuple[Index, ...] = ()
     closed: bool = False
     """No other fields than these."""
+    holds: Document = field(default_factory=dict)
+    """What a schema cannot say: an expression that is true of each document."""
 
     @property
     def validator(self) -> Document:
@@ -79,7 +88,7 @@ class Collection:
         if self.closed:
             schema["properties"] = {"_id": {}, **self.properties}
             schema["additionalProperties"] = False
-        return {"$jsonSchema": schema}
+        return {"$jsonSchema": schema, **({"$expr": self.holds} if self.holds else {})}
 
 
 _POSITION: Document = {
@@ -139,8 +148,16 @@ COLLECTIONS = (
             "draft": {
                 "bsonType": "object",
                 "required": ["id"],
-                "properties": {"id": _INTEGER, "coordinates": _POSITION, "category": _TEXT, "subcategory": _TEXT},
+                "additionalProperties": False,
+                "properties": {
+                    "id": _INTEGER,
+                    "coordinates": _POSITION,
+                    "category": _ID,
+                    "subcategory": _ID,
+                    "naming": {"enum": ["category", "subcategory"]},
+                },
             },
+            "expects": {"bsonType": "string", "pattern": "^(near|forget:[0-9]+)$"},
         },
         closed=True,
     ),
@@ -156,12 +173,28 @@ COLLECTIONS = (
             "method": _TEXT,
             "text": _TEXT,
             "creationDate": _DATE,
+            "map": {
+                "bsonType": "object",
+                "required": ["language", "title", "places"],
+                "additionalProperties": False,
+                "properties": {
+                    "language": {"enum": list(LANGUAGES)},
+                    "title": _TEXT,
+                    # Ids alone: the file that is made of them is a hundred times as large.
+                    "places": {"bsonType": "array", "maxItems": MAPPED, "items": _ID},
+                    "origin": _POSITION,
+                },
+            },
         },
-        indexes=(Index([("updateId", 1), ("n", 1)]),),
+        indexes=(
+            Index([("updateId", 1), ("n", 1)]),
+            # A user who is to be forgotten.
+            Index([("chat", 1)]),
+        ),
     ),
     Collection(
         DATA,
-        may=("find", "insert"),
+        may=("find", "insert", "update"),
         required=("type", "properties", "geometry", "complaints", "complaintsUsers", "creationDate"),
         properties={
             "type": {"enum": ["Feature"]},
@@ -175,8 +208,8 @@ COLLECTIONS = (
                 "required": ["type", "coordinates"],
                 "properties": {"type": {"enum": ["Point"]}, "coordinates": _POSITION},
             },
-            "complaints": _INTEGER,
-            "complaintsUsers": {"bsonType": "array"},
+            "complaints": {**_INTEGER, "minimum": 0},
+            "complaintsUsers": {"bsonType": "array", "uniqueItems": True, "items": _HASH},
             "creationDate": _DATE,
             "updateId": _INTEGER,
         },
@@ -184,8 +217,17 @@ COLLECTIONS = (
             # Places from before this bot have none.
             Index([("updateId", 1)], {"unique": True, "partialFilterExpression": {"updateId": {"$exists": True}}}),
             Index([("geometry", "2dsphere")]),
-            Index([("properties.Subcategory", 1)]),
+            Index([("properties.Subcategory", 1), ("creationDate", -1)]),
+            Index([("complaintsUsers", 1)]),
         ),
+        # Each who complains is counted once. There are fewer of them than complaints where some have been forgotten.
+        holds={
+            "$cond": [
+                {"$isArray": "$complaintsUsers"},
+                {"$gte": ["$complaints", {"$size": "$complaintsUsers"}]},
+                False,
+            ]
+        },
     ),
     Collection(
         USERS,
@@ -196,23 +238,27 @@ COLLECTIONS = (
     ),
     Collection(
         CATEGORIES,
-        may=("find",),
+        may=("find", "insert"),
         required=("Name_en", "Name_es", "creationDate"),
-        properties={"Name_en": _NAME, "Name_es": _NAME, "Nickname": _TEXT, "creationDate": _DATE},
-        indexes=(Index([("Nickname", 1)], {"unique": True}),),
+        properties={"Name_en": _NAME, "Name_es": _NAME, "Nickname": _TEXT, "folded": _FOLDED, "creationDate": _DATE},
+        indexes=(Index([("Nickname", 1)], {"unique": True}), Index([("folded", 1)], _ONCE)),
     ),
     Collection(
         SUBCATEGORIES,
-        may=("find",),
+        may=("find", "insert"),
         required=("Category", "Name_en", "Name_es", "creationDate"),
         properties={
             "Category": {"bsonType": "objectId"},
             "Name_en": _NAME,
             "Name_es": _NAME,
             "Icon": _TEXT,
+            "folded": _FOLDED,
             "creationDate": _DATE,
         },
-        indexes=(Index([("Category", 1), ("Name_en", 1)], {"unique": True}),),
+        indexes=(
+            Index([("Category", 1), ("Name_en", 1)], {"unique": True}),
+            Index([("Category", 1), ("folded", 1)], _ONCE),
+        ),
     ),
 )
 
@@ -247,6 +293,7 @@ def prepare(
             doing = "writing the first documents"
             _lease(database)
             tell(f"{_categories(database)} new categories and subcategories")
+            _fold(database, tell)
             doing = f"preparing the role {ROLE} and the user {config.mongodb.user}"
             _role(database)
             _user(client[config.mongodb.auth_database], config, password)
@@ -296,6 +343,20 @@ def _categories(database: Database[Document]) -> int:
             done = database[SUBCATEGORIES].update_one(sub_key, {"$setOnInsert": rest}, upsert=True)
             added += done.upserted_id is not None
     return added
+
+
+def _fold(database: Database[Document], tell: Callable[[str], None]) -> None:
+    """Bring `folded` up to date where a name was changed, or comes from before there was such a field."""
+    for name in (CATEGORIES, SUBCATEGORIES):
+        for found in database[name].find().sort("creationDate", 1):
+            folded = name_keys(str(found.get(f"Name_{language}", "")) for language in LANGUAGES)
+            if not folded or found.get("folded") == folded:
+                continue
+            try:
+                database[name].update_one({"_id": found["_id"]}, {"$set": {"folded": folded}})
+            except DuplicateKeyError:
+                database[name].update_one({"_id": found["_id"]}, {"$unset": {"folded": ""}})
+                tell(f"{name}: {found['Name_es']} has the name of another: rename one of the two")
 
 
 def _role(database: Database[Document]) -> None:

@@ -14,14 +14,17 @@ from pymongo import DeleteOne
 from pymongo.errors import PyMongoError
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
+from kappa_bot import map_page
 from kappa_bot.clock import boottime
-from kappa_bot.database import OPERATION_LIMIT_S, REPLIES, Database, one_line
+from kappa_bot.config import Map
+from kappa_bot.database import OPERATION_LIMIT_S, REPLIES, Database, one_line, passing
 from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
 from kappa_bot.logs import log, whereabouts
+from kappa_bot.places import marks
 from kappa_bot.receiver import retry_after
 from kappa_bot.telegram_api import SEND_AT_ONCE, TelegramApi
-from kappa_bot.turn import Document, Reply
+from kappa_bot.turn import Document, MapOrder, Reply
 from kappa_bot.writer import Work, Writer
 
 READ_AT_ONCE = 500
@@ -34,9 +37,12 @@ STALE = timedelta(hours=24)
 class Sender:
     """Empties the outbox. One runs while the lease is held."""
 
-    def __init__(self, api: TelegramApi, database: Database, lease: Lease, writer: Writer, router: Way) -> None:
+    def __init__(
+        self, api: TelegramApi, database: Database, lease: Lease, writer: Writer, router: Way, tiles: Map | None = None
+    ) -> None:
         self.telegram = Way("sending replies")
         self._router = router
+        self._tiles = tiles or Map()
         self._api = api
         self._database = database
         self._lease = lease
@@ -108,8 +114,9 @@ class Sender:
             await self._lease.held()
             await self._obey(chat)
             try:
+                document = await self._draw(reply.map) if reply.map is not None else None
                 async with self._room:
-                    await self._lease.during(self._api.send(chat, reply))
+                    await self._lease.during(self._api.send(chat, reply, document))
                 self.telegram.works()
                 return
             except LapsedError:
@@ -128,11 +135,22 @@ class Sender:
                 if not self._lease.valid:
                     continue
                 self.telegram.fails(one_line(error))
+            except PyMongoError as error:
+                if not passing(error):
+                    log.error("reply %s cannot be drawn: %s", name, one_line(error))
+                    return
+                self._router.fails(one_line(error))
             except ValueError as error:
                 log.error("reply %s cannot be sent: %s", name, whereabouts(error))
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, 10.0)
+
+    async def _draw(self, order: MapOrder) -> bytes:
+        """The map as it is now: the outbox holds what it shows, not the file."""
+        with pymongo.timeout(OPERATION_LIMIT_S):
+            shown = await marks(self._database, order)
+        return map_page.draw(order, shown, self._tiles)
 
     def _flood(self, chat: int, seconds: float) -> None:
         """Obey a 429. Two chats of which it is said at once mean that it is said of the bot: all wait."""

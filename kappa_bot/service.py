@@ -31,6 +31,7 @@ from kappa_bot.receiver import Receiver
 from kappa_bot.sender import Sender
 from kappa_bot.tasks import end
 from kappa_bot.telegram_api import TelegramApi
+from kappa_bot.wordlist import WordList
 from kappa_bot.writer import Writer
 
 DRAIN_S = 0.7
@@ -60,8 +61,9 @@ class Tenure:
             config.telegram.poll_timeout_s,
             config.telegram.token_file,
         )
-        self.processor = Processor(database, self.writer, service.application, service.id_key, router)
-        self.sender = Sender(service.api, database, self.lease, self.writer, router)
+        words = WordList(config.words_file)
+        self.processor = Processor(database, self.writer, service.application, service.id_key, router, words)
+        self.sender = Sender(service.api, database, self.lease, self.writer, router, config.map)
         self.receiver.on_received = self.processor.wake
         self.processor.on_replies = self.sender.wake
 

@@ -16,6 +16,7 @@ from telegram.request import BaseRequest, HTTPXRequest, RequestData
 
 from kappa_bot.guarded_http import Guard, GuardedTransport
 from kappa_bot.handlers import ALLOWED_UPDATES
+from kappa_bot.texts import say
 from kappa_bot.turn import Reply
 
 SEND_AT_ONCE = 16
@@ -99,13 +100,17 @@ class TelegramApi:
         updates: list[dict[str, Any]] = json.loads(self._polls.payload)["result"]
         return updates
 
-    async def send(self, chat: int, reply: Reply) -> None:
-        """Send one reply. Raises TelegramError."""
+    async def send(self, chat: int, reply: Reply, document: bytes | None = None) -> None:
+        """Send one reply; `document` is what a sendDocument sends. Raises TelegramError."""
         if reply.method == "sendMessage":
             await self.bot.send_message(chat, reply.text, reply_markup=_markup(reply))
         elif reply.method == "editMessageText":
             inline = InlineKeyboardMarkup(_inline(reply)) if reply.buttons else None
             await self.bot.edit_message_text(reply.text, chat, reply.message_id, reply_markup=inline)
+        elif reply.method == "sendDocument":
+            assert document is not None and reply.map is not None
+            name = say(reply.map.language, "map_file")
+            await self.bot.send_document(chat, document, reply.text, filename=name)
         elif reply.method == "answerCallbackQuery":
             assert reply.query_id is not None
             await self.bot.answer_callback_query(reply.query_id, reply.text or None)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pymongo
 from bson.errors import InvalidDocument
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne, WriteConcern
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
@@ -25,7 +25,7 @@ from kappa_bot.database import LEASE, OPERATION_LIMIT_S, POLLER, UPDATES, Databa
 from kappa_bot.health import Way
 from kappa_bot.lease import Lease
 
-Op = InsertOne[Any] | UpdateOne | ReplaceOne[Any] | DeleteOne
+Op = InsertOne[Any] | UpdateOne | UpdateMany | ReplaceOne[Any] | DeleteOne | DeleteMany
 
 GROUP_OPS = 1000
 """The most operations in one transaction; whoever comes after waits for the next."""

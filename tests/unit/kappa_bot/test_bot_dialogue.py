@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from kappa_bot import dialogue
+from kappa_bot.catalogue import Catalogue, Choice
 from kappa_bot.texts import say
-from kappa_bot.turn import CALLBACK_DATA_BYTES, Catalogue, Choice, Dialogue, Draft, Place, Reply, Turn
+from kappa_bot.turn import CALLBACK_DATA_BYTES, Dialogue, Draft, Place, Reply, Turn
 
 OID = "6b042ca6b76636e9a47{:05x}"
 HEALTH, STREETS, PHARMACY, POTHOLE, LEAK = (OID.format(n) for n in range(5))

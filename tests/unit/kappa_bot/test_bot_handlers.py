@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from telegram import Update
 
+from kappa_bot.catalogue import Catalogue, Choice
 from kappa_bot.handlers import ALLOWED_UPDATES, App, build_application, take_turn
 from kappa_bot.texts import say
-from kappa_bot.turn import Catalogue, Choice, Dialogue, Draft, Turn
+from kappa_bot.turn import Dialogue, Draft, Turn
 from tests.unit.kappa_bot.in_process import Json, location_update, offline_bot, tap_update, text_update
 
 CATALOGUE = Catalogue((Choice("c", {"es": "C", "en": "C"}),), {"c": (Choice("s", {"es": "S", "en": "S"}),)})
