@@ -109,8 +109,8 @@ class TelegramApi:
             await self.bot.edit_message_text(reply.text, chat, reply.message_id, reply_markup=inline)
         elif reply.method == "sendDocument":
             assert document is not None and reply.map is not None
-            name = say(reply.map.language, "map_file")
-            await self.bot.send_document(chat, document, reply.text, filename=name)
+            language = reply.map.language
+            await self.bot.send_document(chat, document, reply.text, filename=say(language, "map_file"))
         elif reply.method == "answerCallbackQuery":
             assert reply.query_id is not None
             await self.bot.answer_callback_query(reply.query_id, reply.text or None)

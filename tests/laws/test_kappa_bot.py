@@ -71,7 +71,7 @@ def test_law_4_a_dialogue_that_is_kept_in_memory(tmp_path: Path) -> None:
     edits = [
         Edit(
             "kappa_bot/processor.py",
-            "ops.append(_dialogue(user, dialogue))",
+            "ops.append(kept_dialogue(user, dialogue))",
             'self.__dict__.setdefault("memory", {})[user] = dialogue',
         ),
         Edit(

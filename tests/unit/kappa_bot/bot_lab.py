@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bson import ObjectId
 from pymongo.database import Database
 
 from kappa_bot import control
@@ -216,6 +217,9 @@ class BotLab:
             db.client.admin.command("killAllSessions", [{"user": "kappa_bot", "db": self.database}])
             for name in ("Updates", "Replies", "Dialogues", "Data", "TelegramUsers"):
                 db[name].delete_many({})
+            # What users added is told by its id: it follows from an update's.
+            for name in ("Categories", "Subcategories"):
+                db[name].delete_many({"_id": {"$lt": ObjectId("01" + "00" * 11)}})
             nobody = {"epoch": 0, "holder": None, "expires": datetime.fromtimestamp(0, UTC)}
             db.Lease.replace_one({"_id": "poller"}, nobody, upsert=True)
 

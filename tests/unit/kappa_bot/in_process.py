@@ -62,7 +62,7 @@ class ScriptedTelegram:
             raise batch
         return batch
 
-    async def send(self, chat: int, reply: Reply) -> None:
+    async def send(self, chat: int, reply: Reply, document: bytes | None = None) -> None:
         if self.refusals:
             raise self.refusals.pop(0)
         self.sent.append((chat, reply))

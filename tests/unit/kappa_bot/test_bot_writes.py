@@ -83,10 +83,11 @@ def whole_dialogue(running: Running, category: str, subcategory: str) -> list[Js
         text_update(FIRST, CHAT, "/start"),
         tap_update(FIRST + 1, CHAT, "l:en"),
         tap_update(FIRST + 2, CHAT, "t:y"),
-        location_update(FIRST + 3, CHAT, 10.5, -66.9),
-        tap_update(FIRST + 4, CHAT, f"c:{FIRST + 3}:{category}"),
-        tap_update(FIRST + 5, CHAT, f"s:{FIRST + 3}:{subcategory}"),
-        text_update(FIRST + 6, CHAT, "a hole"),
+        text_update(FIRST + 3, CHAT, "/register"),
+        location_update(FIRST + 4, CHAT, 10.5, -66.9),
+        tap_update(FIRST + 5, CHAT, f"c:{FIRST + 3}:{category}"),
+        tap_update(FIRST + 6, CHAT, f"s:{FIRST + 3}:{subcategory}"),
+        text_update(FIRST + 7, CHAT, "a hole"),
     ]
 
 
@@ -123,7 +124,7 @@ async def test_one_round_or_many_come_to_the_same(running: Running) -> None:
     place = await running.made.database[DATA].find_one()
     assert place is not None
     assert place["geometry"]["coordinates"] == [-66.9, 10.5], "longitude first"
-    assert place["updateId"] == FIRST + 6
+    assert place["updateId"] == FIRST + 7
     assert place["properties"]["Popup_es"] == place["properties"]["Popup_en"] == "a hole"
 
 
@@ -236,8 +237,8 @@ def _reply(number: int, chat: int = CHAT, **more: Any) -> Json:
 async def test_an_update_that_cannot_be_answered_is_apologised_for_and_the_next_ones_are_answered(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def failing(application: App, update: Any, before: Dialogue, catalogue: Any) -> Any:
-        turn = await take_turn(application, update, before, catalogue)
+    async def failing(application: App, update: Any, before: Dialogue, catalogue: Any, **more: Any) -> Any:
+        turn = await take_turn(application, update, before, catalogue, **more)
         if update.update_id == FIRST + 1:
             turn.error = ValueError("a defect")
         return turn
@@ -263,7 +264,7 @@ async def test_an_effect_that_the_database_refuses_is_apologised_for(running: Ru
         "complaints": 0,
         "complaintsUsers": [],
         "geometry": {"type": "Point", "coordinates": [0.0, 0.0]},
-        "updateId": FIRST + 6,
+        "updateId": FIRST + 7,
     }
     properties = {"Subcategory": ObjectId(subcategory), "Popup_en": "", "Popup_es": ""}
     await running.made.database[DATA].insert_one(
@@ -273,7 +274,7 @@ async def test_an_effect_that_the_database_refuses_is_apologised_for(running: Ru
     texts = [reply["text"] for reply in await running.replies() if reply["text"]]
     assert texts[-1] == say("en", "failed")
     assert await running.count(UPDATES, failed={"$exists": True}) == 1
-    await running.receives(text_update(FIRST + 7, CHAT, "again"))
+    await running.receives(text_update(FIRST + 8, CHAT, "again"))
     await running.process()
     texts = [reply["text"] for reply in await running.replies() if reply["text"]]
     assert texts[-1] == say("en", "stored"), "the dialogue stands where it stood before the update that failed"
