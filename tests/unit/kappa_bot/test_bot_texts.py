@@ -34,7 +34,9 @@ def test_every_key_is_used_and_every_key_used_exists() -> None:
     code = "".join(file.read_text() for file in Path(str(kappa_bot.__file__)).parent.rglob("*.py"))
     used = set(re.findall(r'(?:turn\.text\(|say\(\w+, )"(\w+)"', code))
     # Chosen between before they are asked for.
-    used |= set(re.findall(r'"(menu_register|menu_continue|map_all|map_newest|map_nearest|name_known|name_added)"', code))
+    used |= set(
+        re.findall(r'"(menu_register|menu_continue|map_all|map_newest|map_nearest|name_known|name_added)"', code)
+    )
     used |= {f"{what}_empty" for what in ("category", "subcategory") if 'turn.text(f"{what}_empty")' in code}
     assert used == set(catalogue("es"))
 
