@@ -188,7 +188,7 @@ class BotLab:
             "socket": str(self.directory / f"{name}.sock"),
             "id_key_file": str(self.directory / "id.key"),
             "ttl_s": self.lease_ttl,
-            **changed,
+            **{key: value for key, value in changed.items() if key != "words"},
         }
         tables = {
             "telegram": ("token_file", "base_url", "poll_timeout_s"),
@@ -200,6 +200,8 @@ class BotLab:
             f"[{table}]\n" + "".join(f"{key} = {json.dumps(lines[key])}\n" for key in keys)
             for table, keys in tables.items()
         )
+        if "words" in changed:
+            text += f"[words]\nfile = {json.dumps(changed['words'])}\n"
         file = self.directory / f"{name}.toml"
         file.write_text(text)
         return file
