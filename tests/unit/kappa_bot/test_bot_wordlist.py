@@ -113,7 +113,7 @@ def test_the_file_is_read_again_when_it_changes_and_a_bad_one_keeps_the_last(
     other.replace(file)
     words.refresh()
     assert words.improper("dos") and not words.improper("uno")
-    for spoil in (_not_text, _too_long, _a_pipe, _a_directory):
+    for spoil in (_a_pipe, _not_text, _too_long, _a_directory):
         said.clear()
         file.unlink()
         spoil(file)
