@@ -108,8 +108,14 @@ def _choose_category(turn: Turn, draft: Draft, choice: str) -> None:
     elif turn.catalogue.category(choice) is None:
         ask(turn, turn.text("gone_choice"))
     elif choice != draft.category:
-        _keep(turn, replace(draft, category=choice, subcategory=None, naming=None))
+        _keep(turn, _with_category(turn, draft, choice))
     # else the same button twice: it is chosen already, and the next question is on the screen
+
+
+def _with_category(turn: Turn, draft: Draft, category: str) -> Draft:
+    # Where there is nothing to choose the first name is asked for; and taken, though another user be quicker.
+    naming = None if turn.catalogue.subcategories.get(category) else "subcategory"
+    return replace(draft, category=category, subcategory=None, naming=naming)
 
 
 def _choose_subcategory(turn: Turn, draft: Draft, category: str, choice: str) -> None:
@@ -126,12 +132,12 @@ def _choose_subcategory(turn: Turn, draft: Draft, category: str, choice: str) ->
 
 def _naming(turn: Turn, draft: Draft) -> str | None:
     """What the user's next words are the name of, if of anything."""
-    if draft.coordinates is None or draft.naming is not None:
-        return draft.naming
-    nothing_to_choose = turn.catalogue.category(draft.category) and not turn.catalogue.subcategories.get(
-        draft.category or ""
-    )
-    return "subcategory" if nothing_to_choose else None
+    if draft.naming == "subcategory" or draft.step == "subcategory":
+        if turn.catalogue.category(draft.category) is None:
+            return None  # it is gone, and asked for again
+        nothing_to_choose = not turn.catalogue.subcategories.get(draft.category or "")
+        return "subcategory" if draft.naming or nothing_to_choose else None
+    return draft.naming
 
 
 def _new(turn: Turn, what: str, name: str) -> None:
@@ -166,7 +172,7 @@ def _name(turn: Turn, draft: Draft, what: str, name: str) -> None:
             turn.new = NewChoice(chosen, name, category)
             turn.catalogue = turn.catalogue.plus(turn.new, LANGUAGES)
         if what == "category":
-            draft = replace(draft, category=chosen, subcategory=None, naming=None)
+            draft = _with_category(turn, draft, chosen)
         else:
             draft = replace(draft, subcategory=chosen, naming=None)
         turn.dialogue = replace(turn.dialogue, draft=draft)
