@@ -348,7 +348,7 @@ def _categories(database: Database[Document]) -> int:
 def _fold(database: Database[Document], tell: Callable[[str], None]) -> None:
     """Bring `folded` up to date where a name was changed, or comes from before there was such a field."""
     for name in (CATEGORIES, SUBCATEGORIES):
-        for found in database[name].find().sort("creationDate", 1):
+        for found in database[name].find().sort([("creationDate", 1), ("_id", 1)]):
             folded = name_keys(str(found.get(f"Name_{language}", "")) for language in LANGUAGES)
             if not folded or found.get("folded") == folded:
                 continue
