@@ -11,17 +11,20 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
-from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from kappa_bot.config import Map
 from kappa_bot.places import Mark
+from kappa_bot.queries import MapOrder
 from kappa_bot.texts import say
-from kappa_bot.turn import MapOrder
 
 FOCUS_ZOOM = 17
 """As near as a map begins, however near to each other its places are."""
+
+
+class MissingError(Exception):
+    """What every map needs is not installed; the message says what."""
 
 
 def draw(order: MapOrder, places: Sequence[Mark], tiles: Map) -> bytes:
@@ -95,7 +98,13 @@ def _style() -> str:
 @cache
 def _leaflet(name: str) -> str:
     """A file of Leaflet's, as its package carries it."""
-    text = (resources.files("xstatic.pkg.leaflet") / "data" / name).read_text("utf-8")
+    # Only who asks for a map waits for this.
+    from importlib import resources
+
+    try:
+        text = (resources.files("xstatic.pkg.leaflet") / "data" / name).read_text("utf-8")
+    except (ImportError, OSError):
+        raise MissingError(f"Leaflet's {name} is missing: pip install XStatic-Leaflet") from None
     # Where its sources are is of use to nobody who has this file alone.
     text = re.sub(r"\n//# sourceMappingURL=.*", "", text)
     # The parser of HTML makes one line end of two.

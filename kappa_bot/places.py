@@ -9,7 +9,8 @@ from bson import ObjectId
 
 from kappa_bot.catalogue import Catalogue, Choice
 from kappa_bot.database import CATEGORIES, DATA, SUBCATEGORIES, Database
-from kappa_bot.turn import Document, Found, MapOrder, Near, OfSubcategory, Query
+from kappa_bot.queries import Found, MapOrder, Near, OfSubcategory, Query
+from kappa_bot.turn import Document
 
 HIDING_COMPLAINTS = 3
 """A place that so many people complain of is shown no more."""

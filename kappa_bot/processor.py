@@ -36,7 +36,8 @@ from kappa_bot.health import Way
 from kappa_bot.ids import user_key
 from kappa_bot.logs import log, whereabouts
 from kappa_bot.places import find, read_catalogue
-from kappa_bot.turn import Dialogue, Document, Query, Turn
+from kappa_bot.queries import Query
+from kappa_bot.turn import Dialogue, Document, Turn
 from kappa_bot.wordlist import WordList
 from kappa_bot.writer import Op, RefusedError, Work, Writer
 

@@ -22,9 +22,10 @@ from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
 from kappa_bot.logs import log, whereabouts
 from kappa_bot.places import marks
+from kappa_bot.queries import MapOrder
 from kappa_bot.receiver import retry_after
 from kappa_bot.telegram_api import SEND_AT_ONCE, TelegramApi
-from kappa_bot.turn import Document, MapOrder, Reply
+from kappa_bot.turn import Document, Reply
 from kappa_bot.writer import Work, Writer
 
 READ_AT_ONCE = 500
@@ -140,6 +141,10 @@ class Sender:
                     log.error("reply %s cannot be drawn: %s", name, one_line(error))
                     return
                 self._router.fails(one_line(error))
+            except map_page.MissingError as error:
+                # The list in the chat has been sent; the map is lost, not the user's dialogue.
+                log.error("reply %s cannot be drawn: %s", name, error)
+                return
             except ValueError as error:
                 log.error("reply %s cannot be sent: %s", name, whereabouts(error))
                 return

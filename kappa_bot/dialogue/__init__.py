@@ -32,7 +32,8 @@ from kappa_bot.dialogue.registering import (
 )
 from kappa_bot.dialogue.searching import near, near_button, near_found, search, search_button, subcategory_found
 from kappa_bot.dialogue.steps import DESCRIPTION_CHARACTERS, step
-from kappa_bot.turn import Found, Near, OfPlace, OfSubcategory, Turn
+from kappa_bot.queries import Found, Near, OfPlace, OfSubcategory
+from kappa_bot.turn import Turn
 
 __all__ = [
     "DESCRIPTION_CHARACTERS",

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from kappa_bot.dialogue import keyboards
 from kappa_bot.dialogue.asking import admitted, old
-from kappa_bot.turn import Found, OfPlace, Turn
+from kappa_bot.queries import Found, OfPlace
+from kappa_bot.turn import Turn
 
 QUOTED_CHARACTERS = 300
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from kappa_bot.dialogue import keyboards
 from kappa_bot.dialogue.asking import admitted, old
 from kappa_bot.dialogue.steps import NEAR
-from kappa_bot.turn import Buttons, Found, MapOrder, Near, OfSubcategory, Turn
+from kappa_bot.queries import Found, MapOrder, Near, OfSubcategory
+from kappa_bot.turn import Buttons, Turn
 
 LISTED = 5
 """Places shown in the chat, each with its button to complain; the map shows more."""

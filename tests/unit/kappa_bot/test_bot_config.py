@@ -49,6 +49,9 @@ def test_what_is_not_said_has_a_default(good: Config) -> None:
     assert good.telegram.poll_timeout_s == 10
     assert good.lease_ttl_s == 3.0
     assert good.socket == "/run/kappa/telegram-bot.sock"
+    assert good.map.tile_url == "https://tile.openstreetmap.org/{z}/{x}/{y}.png" and good.map.max_zoom == 19
+    assert "OpenStreetMap" in good.map.attribution
+    assert good.words_file.endswith("/kappa_bot/inappropriate.txt")
     assert (good.mongodb.database, good.mongodb.user, good.mongodb.auth_database) == ("kappa", "kappa_bot", "kappa")
 
 
@@ -76,6 +79,12 @@ def test_secrets_are_read_stripped(good: Config) -> None:
         ("[mongodb]\ndatabase = 'a b'", "mongodb.database must be letters"),
         ("[lease]\nttl_s = 0.2", "lease.ttl_s must be a number of seconds from 1 to 60"),
         ("[lease]\nttl_s = 'long'", "lease.ttl_s must be a number"),
+        ("[map]\ntile_url = 'tiles/{z}/{x}/{y}.png'", "map.tile_url must be an http or https URL"),
+        ("[map]\ntile_url = 'https://tiles.example.org/{z}/{x}.png'", "map.tile_url must hold {z}, {x} and {y}"),
+        ("[map]\ntile_url = 'https://u:p@tiles.example.org/{z}/{x}/{y}'", "map.tile_url must hold no user"),
+        ("[map]\nattribution = ''", "map.attribution must be a text"),
+        ("[map]\nmax_zoom = 30", "map.max_zoom must be a whole number from 1 to 24"),
+        ("[words]\nfile = 'words.txt'", "words.file must be an absolute path"),
         ("[bot", "is not TOML"),
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 from kappa_bot import map_page
 from kappa_bot.config import Map
 from kappa_bot.places import Mark
+from kappa_bot.queries import MapOrder
 from kappa_bot.texts import say
-from kappa_bot.turn import MapOrder
 from tests.unit.kappa_bot.browser import CHROMIUM, opened, tile_server
 
 

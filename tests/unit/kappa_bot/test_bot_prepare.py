@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from kappa_bot.database import CATEGORIES, DATA, DIALOGUES, REPLIES, SUBCATEGORIES
-from kappa_bot.prepare import COLLECTIONS
+from kappa_bot.schema import COLLECTIONS
 from tests.mongod import ReplicaSet
 from tests.unit.kappa_bot.bot_lab import BotLab, Json
 

@@ -1,6 +1,7 @@
 """New categories, searches, complaints being forgotten against a real mongod: each step twice, and side by side."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +10,10 @@ from bson import ObjectId
 from pymongo.errors import AutoReconnect, OperationFailure
 from telegram.error import NetworkError
 
-from kappa_bot import places
+from kappa_bot import map_page, places
 from kappa_bot.database import CATEGORIES, DATA, DIALOGUES, REPLIES, SUBCATEGORIES, UPDATES, USERS
+from kappa_bot.queries import MapOrder, Near
 from kappa_bot.texts import say
-from kappa_bot.turn import MapOrder, Near
 from tests.unit.kappa_bot.in_process import Json, location_update, tap_update, text_update
 from tests.unit.kappa_bot.test_bot_writes import CHAT, FIRST, Running, _send_all, running
 
@@ -150,6 +151,26 @@ async def _pothole(running: Running, text: str) -> Json:
     found = await running.made.database[SUBCATEGORIES].find_one({"Name_en": "Pothole"})
     assert found is not None
     return {"Subcategory": found["_id"], "Popup_en": text, "Popup_es": text}
+
+
+async def test_a_map_that_cannot_be_drawn_is_told_to_the_operator_and_holds_up_nothing(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("kappa_bot.sender.log.error", lambda text, *words: said.append(text % words))
+    monkeypatch.setitem(sys.modules, "xstatic.pkg.leaflet", None)
+    map_page._leaflet.cache_clear()
+    map_page._style.cache_clear()
+    await a_place(running)
+    near = tap_update(FIRST + 3, CHAT, "n:-66.9:10.5")
+    await running.receives(*joined(CHAT, FIRST), near, text_update(FIRST + 4, CHAT, "/help"))
+    await running.process()
+    await _send_all(running)
+    assert said == [
+        f"reply {FIRST + 3}:1 cannot be drawn: Leaflet's leaflet.css is missing: pip install XStatic-Leaflet"
+    ]
+    assert running.telegram.sent[-1][1].text == say("en", "help")
+    assert await running.count(REPLIES) == 0
 
 
 async def test_what_is_hidden_after_a_map_was_ordered_is_not_drawn(running: Running) -> None:
