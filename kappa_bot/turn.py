@@ -197,6 +197,6 @@ class Turn:
             self.replies.append(Reply("editMessageText", text, buttons, message_id=self.message_id))
 
     def settle(self, note: str = "") -> None:
-        """Stop the tapped button's spinner; after the message, which is what the user waits for."""
-        if self.query_id is not None:
+        """Stop the tapped button's spinner, once; after the message, which is what the user waits for."""
+        if self.query_id is not None and all(reply.method != "answerCallbackQuery" for reply in self.replies):
             self.replies.append(Reply("answerCallbackQuery", note, query_id=self.query_id))

@@ -1,7 +1,7 @@
 """Asking for what comes next, whatever the user did."""
 
 from kappa_bot.dialogue import keyboards
-from kappa_bot.dialogue.steps import CONSENT, IDLE, LANGUAGE, step
+from kappa_bot.dialogue.steps import CONSENT, IDLE, LANGUAGE, NEAR, step
 from kappa_bot.texts import LANGUAGES, say
 from kappa_bot.turn import Buttons, Turn
 
@@ -43,6 +43,8 @@ def _question(turn: Turn, page: int) -> tuple[str, Buttons, str | None]:
         return greeting(turn), keyboards.language_buttons(), None
     if at == CONSENT:
         return turn.text("terms"), keyboards.consent_buttons(turn), None
+    if turn.dialogue.expects == NEAR:
+        return turn.text("near_share"), (), turn.text("share_location_button")
     if at == IDLE or draft is None:
         return turn.text("idle_help"), keyboards.menu_buttons(turn), None
     if at == "location":

@@ -32,7 +32,7 @@ def words(turn: Turn, text: str) -> None:
         return
     draft = turn.dialogue.draft
     if turn.dialogue.expects == NEAR:
-        turn.send(turn.text("near_share"), keyboard=turn.text("share_location_button"))
+        ask(turn)
     elif draft is not None and text.strip() and (naming := _naming(turn, draft)) is not None:
         _name(turn, draft, naming, text)
     elif step(turn.dialogue) == "description":
@@ -48,7 +48,8 @@ def describe(turn: Turn, text: str) -> None:
     if not admitted(turn):
         return
     draft = turn.dialogue.draft
-    if step(turn.dialogue) != "description" or (draft is not None and draft.naming is not None):
+    near = turn.dialogue.expects == NEAR
+    if near or step(turn.dialogue) != "description" or (draft is not None and draft.naming is not None):
         _not_now(turn)
     elif not text.strip():
         turn.send(turn.text("describe_empty"))
@@ -90,12 +91,12 @@ def choose_button(turn: Turn, kind: str, data: str) -> None:
 
 
 def _not_now(turn: Turn) -> None:
-    ask(turn, turn.text("not_now") if turn.dialogue.draft is not None else "")
+    ask(turn, turn.text("not_now") if turn.dialogue.draft is not None or turn.dialogue.expects == NEAR else "")
 
 
 def _keep(turn: Turn, draft: Draft, page: int = 0) -> None:
     """Go on with the draft as it is now, where the tapped button was."""
-    turn.dialogue = replace(turn.dialogue, draft=draft)
+    turn.dialogue = replace(turn.dialogue, draft=draft, expects=None)
     ask(turn, in_place=True, page=page)
 
 
@@ -175,7 +176,7 @@ def _name(turn: Turn, draft: Draft, what: str, name: str) -> None:
             draft = _with_category(turn, draft, chosen)
         else:
             draft = replace(draft, subcategory=chosen, naming=None)
-        turn.dialogue = replace(turn.dialogue, draft=draft)
+        turn.dialogue = replace(turn.dialogue, draft=draft, expects=None)
         ask(turn, turn.text("name_known" if known is not None else "name_added", name=name))
 
 

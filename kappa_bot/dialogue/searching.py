@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kappa_bot.dialogue import keyboards
-from kappa_bot.dialogue.asking import admitted, old
+from kappa_bot.dialogue.asking import admitted, ask, old
 from kappa_bot.dialogue.steps import NEAR
 from kappa_bot.queries import Found, MapOrder, Near, OfSubcategory
 from kappa_bot.turn import Buttons, Turn
@@ -32,7 +32,7 @@ def near(turn: Turn) -> None:
     """/near, /cerca: the next location is looked around."""
     if admitted(turn):
         turn.dialogue = replace(turn.dialogue, expects=NEAR)
-        turn.send(turn.text("near_share"), keyboard=turn.text("share_location_button"))
+        ask(turn)
 
 
 def look_around(turn: Turn, here: tuple[float, float]) -> None:
@@ -123,6 +123,8 @@ def _show(turn: Turn, head: str, lines: list[str], places: Sequence[Found]) -> N
         parts.append(turn.text("in_progress_later"))
     complain = tuple((f"⚠ {n}", f"x:{place.id}") for n, place in enumerate(places[:LISTED], 1))
     turn.replace("\n\n".join(parts), (complain, _again(turn)))
+    # The map takes a moment longer: the button need not look busy for so long.
+    turn.settle()
 
 
 def _again(turn: Turn) -> tuple[tuple[str, str], ...]:

@@ -401,6 +401,12 @@ def test_cancel_ends_what_was_begun_last(walker: Walker) -> None:
     user = walker
     assert user.sends("/cancel")["text"] == user.say("nothing_to_cancel")
     user.sends("/register")
+    subcategories = user.tap(user.shares(), "Health")
+    user.sends("/near")
+    for early in ("/message a hole", "a hole"):
+        assert user.say("near_share") in user.sends(early)["text"], "nothing is published by mistake"
+    described = user.tap(subcategories, "Pharmacy")
+    assert user.say("describe", category="Health", subcategory="Pharmacy") == described["text"]
     user.sends("/near")
     stopped, asked = user.does(2, text="/cancelar")
     assert stopped["text"] == user.say("stopped") and user.say("in_progress") in asked["text"]

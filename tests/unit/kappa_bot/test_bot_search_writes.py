@@ -132,15 +132,15 @@ async def test_a_search_is_answered_from_the_outbox_by_what_is_small_and_durable
     await running.receives(search)
     await running.process()
     replies = [reply for reply in await running.replies() if reply["updateId"] == FIRST + 3]
-    assert [reply["method"] for reply in replies] == ["editMessageText", "sendDocument", "answerCallbackQuery"]
-    order = replies[1]["map"]
+    assert [reply["method"] for reply in replies] == ["editMessageText", "answerCallbackQuery", "sendDocument"]
+    order = replies[2]["map"]
     assert len(order["places"]) == 3 and "x" * 10 not in str(order)
     # Crashed before Telegram had taken it, and sent by the next: the same file.
     running.telegram.refusals = [NetworkError("Bad Gateway")] * 2
     await _send_all(running)
     first = [document for document in running.telegram.documents if document is not None]
     assert len(first) == 1 and first[0].count(b"x" * 1000) == 6
-    again = dict(replies[1])
+    again = dict(replies[2])
     await running.made.database[REPLIES].insert_one(again)
     running.sender.wake()
     await _send_all(running)
@@ -167,7 +167,7 @@ async def test_a_map_that_cannot_be_drawn_is_told_to_the_operator_and_holds_up_n
     await running.process()
     await _send_all(running)
     assert said == [
-        f"reply {FIRST + 3}:1 cannot be drawn: Leaflet's leaflet.css is missing: pip install XStatic-Leaflet"
+        f"reply {FIRST + 3}:2 cannot be drawn: Leaflet's leaflet.css is missing: pip install XStatic-Leaflet"
     ]
     assert running.telegram.sent[-1][1].text == say("en", "help")
     assert await running.count(REPLIES) == 0
