@@ -1,5 +1,6 @@
 """The categories and subcategories that places are sorted into, as a user sees them."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -69,6 +70,12 @@ class Catalogue:
             return replace(self, categories=(*self.categories, choice))
         among = (*self.subcategories.get(new.category, ()), choice)
         return replace(self, subcategories={**self.subcategories, new.category: among})
+
+
+def tidy(name: str) -> str:
+    """A name as it is shown: on one line, without what cannot be seen (which might turn the words around it)."""
+    seen = "".join(letter for letter in name if letter.isspace() or unicodedata.category(letter) not in ("Cc", "Cf"))
+    return " ".join(seen.split())
 
 
 def name_key(name: str) -> str:

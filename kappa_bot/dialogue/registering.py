@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from kappa_bot.catalogue import NAME_CHARACTERS, NewChoice, name_key
+from kappa_bot.catalogue import NAME_CHARACTERS, NewChoice, name_key, tidy
 from kappa_bot.dialogue import keyboards
 from kappa_bot.dialogue.asking import admitted, ask, old
 from kappa_bot.dialogue.steps import DESCRIPTION_CHARACTERS, NEAR, step
@@ -157,7 +157,7 @@ def _new(turn: Turn, what: str, name: str) -> None:
 
 def _name(turn: Turn, draft: Draft, what: str, name: str) -> None:
     """A category or subcategory by its name: the one that has it, or else a new one."""
-    name = " ".join(name.split())
+    name = tidy(name)
     if not name_key(name):
         turn.send(turn.text("name_empty"))
     elif len(name) > NAME_CHARACTERS:

@@ -67,6 +67,26 @@ def test_law_3_effects_that_are_not_keyed_by_their_update(tmp_path: Path) -> Non
     )
 
 
+def test_law_3_a_complaint_that_is_judged_before_the_one_before_it_is_stored(tmp_path: Path) -> None:
+    edit = Edit(
+        "kappa_bot/processor.py",
+        "if n > 0 and (turn.error is not None or turn.query is not None):",
+        "if n > 0 and turn.error is not None:",
+    )
+    test = f"{TESTS}/test_bot_search_writes.py::test_a_complaint_counts_once_however_often_it_comes"
+    assert "AssertionError" in red(tmp_path, [edit], [test])
+
+
+def test_law_3_a_category_whose_name_may_be_taken_twice(tmp_path: Path) -> None:
+    edit = Edit(
+        "kappa_bot/schema.py",
+        '{"unique": True, "partialFilterExpression": {"folded": {"$exists": True}}}',
+        '{"partialFilterExpression": {"folded": {"$exists": True}}}',
+    )
+    test = f"{TESTS}/test_bot_search_writes.py::test_two_who_add_the_same_category_at_once_have_one"
+    assert "too many values to unpack" in red(tmp_path, [edit], [test])
+
+
 def test_law_4_a_dialogue_that_is_kept_in_memory(tmp_path: Path) -> None:
     edits = [
         Edit(

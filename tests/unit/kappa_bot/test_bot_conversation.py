@@ -90,7 +90,7 @@ def test_new_categories_are_added_by_name_and_chosen_by_the_next_user(lab: BotLa
     user.sends("/register")
     ask_name = user.tap(user.shares(), user.say("new_category"))
     assert ask_name["text"] == user.say("name_category")
-    first = user.sends("  Áreas   verdes ")
+    first = user.sends("  Áreas\n \u202everdes ")
     assert first["text"].startswith(user.say("name_added", name="Áreas verdes"))
     # A category without subcategories is chosen all the same; the first one is asked for.
     assert user.say("first_subcategory", category="Áreas verdes") in first["text"]
@@ -133,6 +133,7 @@ def test_names_that_cannot_be_taken_are_sent_back_and_nothing_is_lost(walker: Wa
     sent = user.sends(f"/category {long}")
     assert sent["text"] == user.say("name_long", most=NAME_CHARACTERS, length=len(long))
     assert user.sends("/category ¡!")["text"] == user.say("name_empty")
+    assert user.sends("/category \u202e\u200b")["text"] == user.say("name_empty"), "nothing that can be seen"
     assert user.sends("/category Puta")["text"] == user.say("improper_name")
     naming = user.tap(user.sends("/register"), user.say("new_category"))
     assert user.say("name_category") in naming["text"]

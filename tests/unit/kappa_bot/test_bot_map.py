@@ -109,6 +109,8 @@ async def test_in_a_browser_places_show_tiles_load_and_hostile_words_are_words(t
             assert "OpenStreetMap" in attribution
             shown = await page.evaluate(IN_VIEW)
             assert shown == len(HOSTILE), "the map begins with all its places in view"
+            circles = await page.evaluate("document.querySelectorAll('#map path.leaflet-interactive').length")
+            assert circles == 1, "where the user is"
             for n, text in enumerate(HOSTILE, 1):
                 await page.evaluate(f"document.querySelectorAll('.leaflet-marker-icon')[{n - 1}].click()")
                 await page.until(f"document.querySelector('.leaflet-popup .text')?.textContent === {json.dumps(text)}")
