@@ -38,12 +38,13 @@ def run(file: str, standby: bool) -> None:
 
 @commands.command()
 @click.option("--socket", "path", default=DEFAULT_SOCKET, show_default=True, metavar="PATH", help="The control socket.")
-def status(path: str) -> None:
+@click.option("--check", is_flag=True, help="Have it ask Telegram and MongoDB now, instead of going by their last use.")
+def status(path: str, check: bool) -> None:
     """Ask a running bot how it is. Exit 0 if it is active or a standby in order, 1 if not, 7 if none answers."""
     from kappa_bot.control import ask
 
     try:
-        reply = ask(path, "status")
+        reply = ask(path, "check", wait_s=5.0) if check else ask(path, "status")
     except (OSError, ValueError) as error:
         raise FatalError(Exit.CONTROL, f"no bot answers at {path}: {error}") from None
     if not reply.get("ok"):
@@ -60,9 +61,16 @@ def status(path: str) -> None:
         ("router", reply.get("router")),
         ("reason", reply.get("reason") or "-"),
     )
-    for name, value in rows:
+    checked = reply.get("checked", {})
+    now = [
+        (f"{name} now", checked[key], checked[f"{key}_ms"])
+        for name, key in (("Telegram", "telegram"), ("router", "router"))
+        if key in checked
+    ]
+    for name, value in (*rows, *((name, said if ms is None else f"{said}, {ms:g} ms") for name, said, ms in now)):
         click.echo(f"{name:13}{'-' if value is None else value}")
-    well = reply.get("role") in ("active", "standby") and not reply.get("reason")
+    answered = all(said == "ok" or ms is None for _, said, ms in now)
+    well = reply.get("role") in ("active", "standby") and not reply.get("reason") and answered
     sys.exit(Exit.OK if well else Exit.FAILED)
 
 

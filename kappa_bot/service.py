@@ -6,6 +6,7 @@ sender) live and end together: if one of them fails, so does the tenure, and the
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -17,7 +18,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 from telegram.error import TelegramError
 
-from kappa_bot import control
+from kappa_bot import checking, control
 from kappa_bot.clock import boottime
 from kappa_bot.config import Config
 from kappa_bot.database import LEASE, POLLER, Client, Database, connect, hopeless, one_line
@@ -145,9 +146,25 @@ class Service:
                 return {**self.status(), "ok": False, "error": "this bot is stopping"}
             self._order(orders[do])
             await self._until(do, wait_s)
+        elif do == "check":
+            checked = await self._check(wait_s)
+            return {**self.status(), "checked": checked}
         elif do != "status":
-            raise ValueError(f"unknown request {do!r}: known are status, promote, demote, stop")
+            raise ValueError(f"unknown request {do!r}: known are status, check, promote, demote, stop")
         return self.status()
+
+    async def _check(self, wait_s: float) -> control.Message:
+        """Ask both sides now. Telegram only by whoever may: a standby is silent towards it."""
+        tenure = self._tenure
+        telegram: checking.Ask | str
+        if tenure is None:
+            telegram = self.role
+        elif tenure.lease.epoch is None:
+            telegram = tenure.lease.trouble or "this bot does not hold the lease"
+        else:
+            telegram = functools.partial(checking.telegram_now, tenure.lease, self.api.bot.get_me)
+        router = functools.partial(checking.router_now, self.database, wait_s)
+        return await checking.look(telegram, router, wait_s)
 
     async def _until(self, do: str, wait_s: float) -> None:
         goal = {"promote": "active", "demote": "standby", "stop": "gone"}[do]
