@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pymongo
@@ -47,10 +47,10 @@ async def _timed(ask: Ask, seconds: float) -> tuple[str, float | None]:
     return found, round((time.monotonic() - began) * 1000, 1)
 
 
-async def telegram_now(lease: Lease, request: Callable[[], Any]) -> str:
-    """One request, under the lease like any other. What it answers with is the state, where that is a text."""
+async def telegram_now(lease: Lease, request: Callable[[], Coroutine[Any, Any, str | None]]) -> str:
+    """One request, under the lease like any other; it returns what is not as it should be."""
     try:
-        found = await lease.during(request())
+        return await lease.during(request()) or OK
     except LapsedError:
         return f"{NOT_ASKED}: the lease is not good at this moment"
     except RetryAfter as error:
@@ -59,7 +59,6 @@ async def telegram_now(lease: Lease, request: Callable[[], Any]) -> str:
         return "401 Unauthorized: Telegram does not know the token"
     except TelegramError as error:
         return one_line(error)
-    return found if isinstance(found, str) else OK
 
 
 async def router_now(database: Database, seconds: float) -> str:

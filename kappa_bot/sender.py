@@ -19,7 +19,7 @@ from kappa_bot.database import OPERATION_LIMIT_S, REPLIES, Database, one_line
 from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
 from kappa_bot.logs import log, whereabouts
-from kappa_bot.receiver import retry_after
+from kappa_bot.receiving import retry_after
 from kappa_bot.telegram_api import SEND_AT_ONCE, TelegramApi
 from kappa_bot.turn import Document, Reply
 from kappa_bot.writer import Work, Writer

@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 from pymongo.errors import PyMongoError
@@ -27,12 +27,16 @@ from kappa_bot.handlers import build_application
 from kappa_bot.health import OK, Way
 from kappa_bot.lease import Lease
 from kappa_bot.logs import log, whereabouts
+from kappa_bot.polling import Polling
 from kappa_bot.processor import Processor
-from kappa_bot.receiver import Receiver
+from kappa_bot.receiving import Receiver
 from kappa_bot.sender import Sender
 from kappa_bot.tasks import end
 from kappa_bot.telegram_api import TelegramApi
 from kappa_bot.writer import Writer
+
+if TYPE_CHECKING:
+    from kappa_bot.webhook import WebhookReceiver
 
 DRAIN_S = 0.7
 """How long a stop or a demotion may go on finishing what is held; the rest is in MongoDB for the next bot."""
@@ -52,19 +56,19 @@ class Tenure:
         router = service.router
         self.lease = Lease(database, config.lease_ttl_s, router, session.session_id["id"])
         self.writer = Writer(database, self.lease, session, router)
-        self.receiver = Receiver(
-            service.api,
-            database,
-            self.lease,
-            self.writer,
-            router,
-            config.telegram.poll_timeout_s,
-            config.telegram.token_file,
-        )
+        self.receiver = self._receiver(service)
         self.processor = Processor(database, self.writer, service.application, service.id_key, router)
         self.sender = Sender(service.api, database, self.lease, self.writer, router)
         self.receiver.on_received = self.processor.wake
         self.processor.on_replies = self.sender.wake
+
+    def _receiver(self, service: "Service") -> Receiver:
+        telegram, api, lease, writer = service.config.telegram, service.api, self.lease, self.writer
+        if service.by_webhook is not None:
+            return service.by_webhook(api, lease, writer, service.config)
+        return Polling(
+            api, service.database, lease, writer, service.router, telegram.poll_timeout_s, telegram.token_file
+        )
 
     @property
     def active(self) -> bool:
@@ -86,6 +90,12 @@ class Service:
         self._ordered = asyncio.Event()
         self._stopping = False
         self.router = Way("the router")
+        self.by_webhook: type[WebhookReceiver] | None = None
+        if config.webhook is not None:
+            # Here, before a promotion waits for it; and only here: polling does without an HTTP server.
+            from kappa_bot import webhook
+
+            self.by_webhook = webhook.WebhookReceiver
 
     def _guard(self) -> None:
         """Asked before every request to Telegram: without a good lease none is sent."""
@@ -128,8 +138,8 @@ class Service:
         """Why it is not as it should be, in one line; empty when it is."""
         if tenure is None:
             return "" if router == OK else f"router: {router}"
-        if tenure.receiver.conflicts > 3:
-            return f"another program polls with this bot's token ({tenure.receiver.conflicts} conflicts in a row)"
+        if tenure.receiver.stranger:
+            return tenure.receiver.stranger
         if tenure.lease.trouble:
             return tenure.lease.trouble
         if router != OK:
@@ -162,7 +172,7 @@ class Service:
         elif tenure.lease.epoch is None:
             telegram = tenure.lease.trouble or "this bot does not hold the lease"
         else:
-            telegram = functools.partial(checking.telegram_now, tenure.lease, self.api.bot.get_me)
+            telegram = functools.partial(checking.telegram_now, tenure.lease, tenure.receiver.ask_now)
         router = functools.partial(checking.router_now, self.database, wait_s)
         return await checking.look(telegram, router, wait_s)
 
@@ -272,16 +282,18 @@ class Service:
         while not tenure.active:
             await asyncio.sleep(0.005)
         log.info(
-            "active, epoch %d: first getUpdates answered %.0f ms after the tenure began, %.0f ms after the process did",
+            "active, epoch %d: %s %.0f ms after the tenure began, %.0f ms after the process did",
             tenure.lease.epoch,
+            tenure.receiver.serves_once,
             (boottime() - tenure.began) * 1000,
             process_age() * 1000,
         )
 
     async def _drain(self, tenure: Tenure, tasks: "dict[str, asyncio.Task[None]]") -> None:
-        """Finish what is held: no poll any more, answer what is stored, acknowledge it."""
+        """Finish what is held: receive no more, answer what is stored, acknowledge it."""
 
         async def finish() -> None:
+            await tenure.receiver.finish()
             await end([tasks["receiver"]])
             await tenure.processor.drained()
             await tenure.sender.drained()
