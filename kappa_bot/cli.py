@@ -31,6 +31,7 @@ def run(file: str, standby: bool) -> None:
 
     logs.set_up()
     config = load(file)
+    logs.set_up(config.log_format)
     from kappa_bot import service
 
     service.run(config, standby)
@@ -79,17 +80,12 @@ def status(path: str, check: bool) -> None:
 def check_config(file: str) -> None:
     """Judge the configuration and its secret files, and say what the bot would do. Connects to nothing."""
     from kappa_bot.config import load
+    from kappa_bot.describing import in_words
 
-    config = load(file)
-    config.token()
-    config.password()
-    config.id_key()
+    lines = list(in_words(load(file)))
     click.echo(f"{file} is in order. The bot would")
-    click.echo(f"  poll {config.telegram.base_url}<token>, {config.telegram.poll_timeout_s} s at a time")
-    click.echo(f"  keep everything in the database {config.mongodb.database} at {config.mongodb.uri}")
-    click.echo(f"  log in there as {config.mongodb.user}, known to {config.mongodb.auth_database}")
-    click.echo(f"  hold a lease of {config.lease_ttl_s:g} s, renewed every {config.lease_ttl_s / 3:.1f} s")
-    click.echo(f"  answer at {config.socket}")
+    for line in lines:
+        click.echo(f"  {line}")
 
 
 @commands.command("prepare-database")

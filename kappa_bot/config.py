@@ -52,9 +52,9 @@ class Config:
     metrics: Metrics | None = None
     log_format: str = "text"
 
-    def names(self, table: str, key: str) -> str:
-        """Where a key stands, for a complaint about it."""
-        return _where(self.file, (table, key))
+    def names(self, table: str, key: str) -> "Named":
+        """For a complaint about a key."""
+        return Named(self.file, (table, key))
 
     def token(self) -> str:
         token = read_secret(self.telegram.token_file, self.names("telegram", "token_file"))
@@ -79,23 +79,44 @@ class Config:
             raise wrong(f"{file} must hold 16 to 256 letters, digits, _ and -: make one with `openssl rand -hex 32`")
         return secret
 
+    def webhook_certificate(self) -> bytes | None:
+        assert self.webhook is not None
+        path = self.webhook.certificate
+        if not path:
+            return None
+        where = self.names("webhook", "certificate")
+        try:
+            certificate = Path(path).read_bytes()
+        except OSError as error:
+            raise wrong(f"{where}: cannot read {path}: {error.strerror}") from None
+        if b"-----BEGIN CERTIFICATE-----" not in certificate or b"PRIVATE KEY" in certificate:
+            raise wrong(f"{where}: {path} must hold a certificate in PEM, and nothing else: it is sent to Telegram")
+        return certificate
 
-def _where(file: str, path: tuple[str, ...]) -> str:
-    """File, line and key. A key that is not in the file, or a file that has gone meanwhile, has no line."""
-    from kappa_bot.toml_lines import line_of
 
-    try:
-        line = line_of(Path(file).read_text(), path)
-    except (OSError, ValueError):
-        line = None
-    return f"{file}{f', line {line}' if line else ''}: {'.'.join(path)}"
+class Named:
+    """File, line and key, looked for only when they are to be written down. A key that is not in the file, or a file
+    that has gone meanwhile, has no line."""
+
+    def __init__(self, file: str, path: tuple[str, ...]) -> None:
+        self._file = file
+        self._path = path
+
+    def __str__(self) -> str:
+        from kappa_bot.toml_lines import line_of
+
+        try:
+            line = line_of(Path(self._file).read_text(), self._path)
+        except (OSError, ValueError):
+            line = None
+        return f"{self._file}{f', line {line}' if line else ''}: {'.'.join(self._path)}"
 
 
 def wrong(sentence: str) -> FatalError:
     return FatalError(Exit.CONFIG, sentence)
 
 
-def read_secret(path: str, named_by: str) -> str:
+def read_secret(path: str, named_by: object) -> str:
     """The content of a secret file, stripped. It must be regular, of root or this user, and closed to all others.
 
     Root itself may read anyone's: whoever prepares the database as root reads files of the user that the bot runs as.
@@ -175,11 +196,12 @@ def load(file: str) -> Config:
 
 
 def _webhook(table: "_Table", base_url: str) -> Webhook:
+    certificate = table.path("certificate", "/none")
     return Webhook(
         url=table.needed("url", lambda value: settings.webhook_url(value, base_url)),
         listen=table.text("listen", "127.0.0.1:8081", settings.loopback_address),
         secret_file=table.path("secret_file", "/etc/kappa/webhook.secret"),
-        certificate=table.path("certificate", "/") if "certificate" in table else "",
+        certificate=certificate if "certificate" in table else "",
         max_connections=int(table.number("max_connections", 40, 1, 100, whole=True, of="")),
         networks=table.texts("networks", settings.network),
     )
@@ -216,8 +238,8 @@ class _Table:
     def __contains__(self, key: str) -> bool:
         return key in self._content
 
-    def _key(self, key: str) -> str:
-        return _where(self._file, (self._name, key) if self._name else (key,))
+    def _key(self, key: str) -> Named:
+        return Named(self._file, (self._name, key) if self._name else (key,))
 
     def table(self, key: str) -> "_Table":
         self._known.append(key)
@@ -238,7 +260,7 @@ class _Table:
 
     def needed(self, key: str, judge: Callable[[str], str | None]) -> str:
         if key not in self._content:
-            raise wrong(f"{_where(self._file, (self._name,))} needs {key}")
+            raise wrong(f"{Named(self._file, (self._name,))} needs {key}")
         return self.text(key, "", judge)
 
     def choice(self, key: str, known: tuple[str, ...]) -> str:

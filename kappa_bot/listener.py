@@ -9,7 +9,6 @@ import asyncio
 import hmac
 import ipaddress
 import json
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +16,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from kappa_bot.clock import boottime
+from kappa_bot.config import Named
+from kappa_bot.counts import counts
 from kappa_bot.exits import Exit, FatalError
 from kappa_bot.logs import log, whereabouts
 from kappa_bot.settings import Webhook
@@ -46,9 +47,7 @@ class _RefusedError(Exception):
 class Listener:
     """Takes deliveries from `open` until `finish` or `close`."""
 
-    def __init__(self, settings: Webhook, secret: str, take: Take, named_by: str) -> None:
-        self.refused: Counter[int] = Counter()
-        """Deliveries refused, by status."""
+    def __init__(self, settings: Webhook, secret: str, take: Take, named_by: Named) -> None:
         self._settings = settings
         self._path = urlsplit(settings.url).path
         self._secret = secret.encode()
@@ -164,11 +163,13 @@ class Listener:
 
     def _note(self, refusal: _RefusedError) -> None:
         """One line at the first of a kind, and one a minute at the most: whoever scans may not fill the disk."""
-        self.refused[refusal.status] += 1
+        counts.refused[refusal.status] += 1
         why, now = str(refusal), boottime()
         if refusal.status != 503 and now - self._reported.get(why, -REPORT_EVERY_S) >= REPORT_EVERY_S:
             self._reported[why] = now
-            log.warning("a delivery was refused: %d, %s (%d of them so far)", refusal.status, why, self.refused.total())
+            log.warning(
+                "a delivery was refused: %d, %s (%d of them so far)", refusal.status, why, counts.refused.total()
+            )
 
 
 def _bytes(request: web.BaseRequest, header: str) -> bytes:

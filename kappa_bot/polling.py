@@ -148,7 +148,7 @@ class Polling(Receiver):
             return 0.0
         pause = self._failed(error)
         if isinstance(error, Conflict):
-            self.conflicts += 1
+            self._conflicted()
             pause = await self._conflict(one_line(error))
         return pause
 

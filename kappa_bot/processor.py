@@ -21,6 +21,7 @@ from telegram.constants import ChatType
 from telegram.error import TelegramError
 
 from kappa_bot.clock import boottime
+from kappa_bot.counts import counts
 from kappa_bot.database import (
     CATEGORIES,
     DATA,
@@ -195,6 +196,8 @@ class Processor:
     async def _commit(self, user: str, updates: Sequence[Pending], work: Work, before: Dialogue) -> None:
         try:
             await self._writer.commit(work)
+            counts.processed += len(work.once)
+            counts.failed += work.failed is not None
             self.backlog = max(0, self.backlog - len(work.once))
         except RefusedError as error:
             if len(work.once) > 1:
@@ -206,6 +209,8 @@ class Processor:
             log.error("update %d cannot be answered: %s", work.once[0], reason)
             turn = Turn(work.once[0], before, self._catalogue, greeting=before.language or "es")
             await self._writer.commit(_apology(updates[0], user, turn, reason))
+            counts.processed += 1
+            counts.failed += 1
 
 
 async def read_catalogue(database: Database) -> Catalogue:

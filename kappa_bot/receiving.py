@@ -14,6 +14,7 @@ from pymongo import UpdateOne
 from telegram.error import InvalidToken, RetryAfter, TelegramError
 
 from kappa_bot.clock import boottime
+from kappa_bot.counts import counts
 from kappa_bot.database import UPDATES, one_line
 from kappa_bot.exits import Exit, FatalError
 from kappa_bot.health import Way
@@ -92,14 +93,21 @@ class Receiver:
             )
             for update in updates
         ]
+        began = boottime()
         await self._writer.commit(Work(ops))
         self.received += len(updates)
+        counts.received += len(updates)
+        counts.store_s.add(boottime() - began)
 
     def _served(self) -> None:
         """Telegram has shown that it serves this bot."""
         self.telegram.works()
         self.conflicts = self._failures = 0
         self.last_receive = boottime()
+
+    def _conflicted(self) -> None:
+        self.conflicts += 1
+        counts.conflicts += 1
 
     def _failed(self, error: TelegramError) -> float:
         """Note a request that failed; returns the seconds to wait before the next."""

@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
 from kappa_bot.clock import boottime
+from kappa_bot.counts import counts
 from kappa_bot.database import OPERATION_LIMIT_S, REPLIES, Database, one_line
 from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
@@ -93,7 +94,9 @@ class Sender:
             for document in replies:
                 if datetime.now(UTC) - document["creationDate"] < STALE:
                     await self._deliver(chat, document["_id"], Reply.from_document(document))
+                    counts.reply_s.add((datetime.now(UTC) - document["creationDate"]).total_seconds())
                 else:
+                    counts.dropped += 1
                     log.warning("reply %s could not be sent for a day: dropped", document["_id"])
                 await self._writer.commit(Work([(REPLIES, DeleteOne({"_id": document["_id"]}))]))
         finally:
@@ -103,14 +106,17 @@ class Sender:
 
     async def _deliver(self, chat: int, name: str, reply: Reply) -> None:
         """Return once Telegram has accepted the reply, or refused it for good."""
-        pause = 0.2
+        pause, attempts = 0.2, 0
         while True:
             await self._lease.held()
             await self._obey(chat)
+            attempts += 1
+            counts.repeated += attempts > 1
             try:
                 async with self._room:
                     await self._lease.during(self._api.send(chat, reply))
                 self.telegram.works()
+                counts.sent += 1
                 return
             except LapsedError:
                 continue
@@ -121,6 +127,7 @@ class Sender:
                 self.telegram.works()
                 instead = _after_refusal(name, reply, error)
                 if instead is None:
+                    counts.dropped += 1
                     return
                 reply = instead
                 continue

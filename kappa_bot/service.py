@@ -10,7 +10,7 @@ import functools
 import gc
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from telegram.error import TelegramError
 
 from kappa_bot import checking, control
 from kappa_bot.clock import boottime
-from kappa_bot.config import Config
+from kappa_bot.config import Config, Named, wrong
+from kappa_bot.counts import counts
 from kappa_bot.database import LEASE, POLLER, Client, Database, connect, hopeless, one_line
 from kappa_bot.exits import FatalError
 from kappa_bot.handlers import build_application
@@ -93,7 +94,8 @@ class Service:
         self.by_webhook: type[WebhookReceiver] | None = None
         if config.webhook is not None:
             # Here, before a promotion waits for it; and only here: polling does without an HTTP server.
-            from kappa_bot import webhook
+            with _library("aiohttp", config.names("telegram", "receive")):
+                from kappa_bot import webhook
 
             self.by_webhook = webhook.WebhookReceiver
 
@@ -198,7 +200,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._order, STOP)
         self._wanted = STANDBY if standby else ACTIVE
-        async with control.serve(self.config.socket, self.answer):
+        async with self._metrics(), control.serve(self.config.socket, self.answer):
             # What is loaded by now stays for good: no collection need look at it again.
             gc.freeze()
             try:
@@ -208,6 +210,15 @@ class Service:
                 self._stopping = True
             finally:
                 await self._close()
+
+    def _metrics(self) -> contextlib.AbstractAsyncContextManager[None]:
+        if self.config.metrics is None:
+            return contextlib.nullcontext()
+        named_by = self.config.names("metrics", "listen")
+        with _library("prometheus-client", named_by):
+            from kappa_bot import metrics
+
+        return metrics.serve(self.config.metrics, named_by, self.status, counts)
 
     async def _stand_by(self) -> None:
         """Connected, authenticated, silent: until told otherwise."""
@@ -310,6 +321,15 @@ class Service:
             await self.client.close()
 
         await _within(0.5, close())
+
+
+@contextlib.contextmanager
+def _library(name: str, named_by: Named) -> Iterator[None]:
+    """For what is imported only where the configuration asks for it."""
+    try:
+        yield
+    except ImportError as error:
+        raise wrong(f"{named_by}: this needs the Python package {name}, which is not installed: {error}") from None
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:

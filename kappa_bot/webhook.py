@@ -6,7 +6,6 @@ Telegram is asked every `poll_timeout_s` where it brings updates to, and how tha
 """
 
 import asyncio
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from telegram import WebhookInfo
 from telegram.error import TelegramError
 
 from kappa_bot.clock import boottime
-from kappa_bot.config import Config, wrong
+from kappa_bot.config import Config
 from kappa_bot.lease import LapsedError, Lease, LeaseLostError
 from kappa_bot.listener import Listener
 from kappa_bot.logs import log
@@ -43,7 +42,7 @@ class WebhookReceiver(Receiver):
         self._settings = config.webhook
         self._look_every_s = config.telegram.poll_timeout_s
         self._secret = config.webhook_secret()
-        self._certificate = _certificate(config)
+        self._certificate = config.webhook_certificate()
         self.listener = Listener(self._settings, self._secret, self._take, config.names("webhook", "listen"))
         self._is_set = False
         self._brought = 0
@@ -137,7 +136,7 @@ class WebhookReceiver(Receiver):
 
     def _changed(self, found: WebhookInfo) -> float:
         """It is set to another place, or deleted: somebody else uses the token, or did so once."""
-        self.conflicts += 1
+        self._conflicted()
         self._elsewhere = self._where(found)
         self.telegram.fails(f"Conflict: {self._elsewhere}")
         now = boottime()
@@ -157,14 +156,3 @@ class WebhookReceiver(Receiver):
         if host == urlsplit(self._settings.url).netloc:
             return f"the webhook is set to another path at {host}"
         return f"the webhook is set to {host}, not to this bot"
-
-
-def _certificate(config: Config) -> bytes | None:
-    assert config.webhook is not None
-    path = config.webhook.certificate
-    if not path:
-        return None
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise wrong(f"{config.names('webhook', 'certificate')}: cannot read {path}: {error.strerror}") from None
