@@ -31,6 +31,8 @@ class Counts:
         """Attempts to send a reply after its first."""
         self.conflicts = 0
         self.renewals_failed = 0
+        self.lapses = 0
+        """Times that the lease was renewed after it had lapsed."""
         self.refused: Counter[int] = Counter()
         """Deliveries to the webhook that were refused, by status."""
         self.store_s = Times()

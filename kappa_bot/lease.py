@@ -252,6 +252,10 @@ class Lease:
         self._router.works()
         if done.matched_count == 0:
             raise self.lose()
+        late = self._clock() - self._deadline
+        if late > 0:
+            counts.lapses += 1
+            log.warning("the lease had lapsed for %.1f s and is renewed: nothing was received or sent meanwhile", late)
         self._good_from(started)
         return True
 

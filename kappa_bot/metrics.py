@@ -65,6 +65,7 @@ class Collected(Collector):
             ("replies_dropped", counts.dropped, "Replies that Telegram will never accept."),
             ("reply_attempts_repeated", counts.repeated, "Attempts to send a reply after its first."),
             ("conflicts", counts.conflicts, "Signs that another program uses its token."),
+            ("lease_lapses", counts.lapses, "Times that the lease was renewed only after it had lapsed."),
             ("lease_renewals_failed", counts.renewals_failed, "Renewals of the lease that failed."),
         ):
             yield CounterMetricFamily(PREFIX + name, meaning, value=value)
