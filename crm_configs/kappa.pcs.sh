@@ -47,6 +47,13 @@ if [ -n "${FENCE_SERVERS_2:-}" ]; then
   p stonith level add 1 "$all" fence-kappa
   p stonith level add 2 "$all" fence-kappa-2
 fi
+# The last level, where SBD runs on every node with a watchdog: a node that nobody can reach resets itself. README.md beside this
+# file has the arithmetic. Never set this without SBD: Pacemaker then stops at once.
+if [ -n "${WATCHDOG_TIMEOUT:-}" ]; then
+  p property set stonith-watchdog-timeout="$WATCHDOG_TIMEOUT"
+  p stonith create watchdog fence_watchdog pcmk_host_list="$NODES"
+  p stonith level add 3 "regexp%^(${NODES// /|})\$" watchdog
+fi
 
 # --- the router, on every node ---------------------------------------------------------------------------------------------
 p resource create router ocf:kappa:mongos binary="$MONGOS" configdb="$CONFIGDB" keyfile="$MONGOS_KEYFILE" \

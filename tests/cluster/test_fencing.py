@@ -72,6 +72,16 @@ def test_the_cluster_s_own_tool_finds_the_fence_agents_parameters_valid() -> Non
     assert "warning" not in said.lower() and "error" not in said.lower()
 
 
+def test_without_sbd_no_watchdog_level_is_written() -> None:
+    """pcs refuses it, and nothing half done is left: Pacemaker would not stay up with it."""
+    there = "/usr/share/kappa-ha/crm_configs"
+    settings = f"sed 's/^WATCHDOG_TIMEOUT=.*/WATCHDOG_TIMEOUT=10s/' {there}/lab.env >/tmp/watchdog.env"
+    write = f"NODE_SETTINGS=/tmp/watchdog.env {there}/kappa.pcs.sh /tmp/watchdog.xml 2>&1"
+    said = on(NODE1, "sh", "-c", f"{settings}; {write} && echo written; ls /tmp/watchdog.xml 2>&1; true")
+    assert "while SBD is disabled" in said
+    assert "written" not in said and "No such file" in said
+
+
 def test_a_stop_that_fails_gets_the_node_fenced_before_the_group_starts_elsewhere() -> None:
     holder = active()
     before = fenced(holder)
