@@ -202,7 +202,7 @@ def _webhook(table: "_Table", base_url: str) -> Webhook:
         listen=table.text("listen", "127.0.0.1:8081", settings.loopback_address),
         secret_file=table.path("secret_file", "/etc/kappa/webhook.secret"),
         certificate=certificate if "certificate" in table else "",
-        max_connections=int(table.number("max_connections", 40, 1, 100, whole=True, of="")),
+        max_connections=int(table.number("max_connections", 40, 1, 100, whole=True, unit="")),
         networks=table.texts("networks", settings.network),
     )
 
@@ -281,14 +281,14 @@ class _Table:
         return self.text(key, default, lambda value: None if value.startswith("/") else "must be an absolute path")
 
     def number(
-        self, key: str, default: float, least: float, most: float, whole: bool = False, of: str = " of seconds"
+        self, key: str, default: float, least: float, most: float, whole: bool = False, unit: str = " of seconds"
     ) -> float:
         self._known.append(key)
         value = self._content.get(key, default)
         fits = isinstance(value, int) or (isinstance(value, float) and not whole)
         if isinstance(value, bool) or not fits or not least <= value <= most:
             kind = "a whole number" if whole else "a number"
-            raise wrong(f"{self._key(key)} must be {kind}{of} from {least:g} to {most:g}")
+            raise wrong(f"{self._key(key)} must be {kind}{unit} from {least:g} to {most:g}")
         return float(value)
 
     def nothing_left(self) -> None:

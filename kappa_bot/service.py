@@ -23,7 +23,6 @@ from kappa_bot.clock import boottime
 from kappa_bot.config import Config, Named, wrong
 from kappa_bot.counts import counts
 from kappa_bot.database import LEASE, POLLER, Client, Database, connect, hopeless, one_line
-from kappa_bot.exits import FatalError
 from kappa_bot.handlers import build_application
 from kappa_bot.health import OK, Way
 from kappa_bot.lease import Lease
@@ -32,7 +31,7 @@ from kappa_bot.polling import Polling
 from kappa_bot.processor import Processor
 from kappa_bot.receiving import Receiver
 from kappa_bot.sender import Sender
-from kappa_bot.tasks import end
+from kappa_bot.tasks import cause, end, ended, within
 from kappa_bot.telegram_api import TelegramApi
 from kappa_bot.writer import Writer
 
@@ -244,7 +243,7 @@ class Service:
             try:
                 acquired = asyncio.create_task(self._acquire(tenure.lease))
                 await asyncio.wait({acquired, ordered}, return_when=asyncio.FIRST_COMPLETED)
-                if await _ended(acquired):
+                if await ended(acquired):
                     await self._work(tenure, ordered)
             finally:
                 ordered.cancel()
@@ -285,7 +284,7 @@ class Service:
                 await self._drain(tenure, tasks)
             for task in tasks.values():
                 if task.done() and not task.cancelled() and task.exception() is not None:
-                    raise _cause(task)
+                    raise cause(task)
         finally:
             await end((herald, *tasks.values()))
 
@@ -309,10 +308,10 @@ class Service:
             await tenure.processor.drained()
             await tenure.sender.drained()
 
-        await _within(DRAIN_S, finish())
-        await _within(DRAIN_S / 2, tenure.receiver.confirm())
+        await within(DRAIN_S, finish())
+        await within(DRAIN_S / 2, tenure.receiver.confirm())
         # A transaction that is cut off in the middle would keep the lease locked.
-        await _within(DRAIN_S / 2, tenure.writer.settled())
+        await within(DRAIN_S / 2, tenure.writer.settled())
 
     async def _close(self) -> None:
         async def close() -> None:
@@ -320,7 +319,7 @@ class Service:
                 await self.api.close()
             await self.client.close()
 
-        await _within(0.5, close())
+        await within(0.5, close())
 
 
 @contextlib.contextmanager
@@ -330,37 +329,6 @@ def _library(name: str, named_by: Named) -> Iterator[None]:
         yield
     except ImportError as error:
         raise wrong(f"{named_by}: this needs the Python package {name}, which is not installed: {error}") from None
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(work, seconds)
-
-
-async def _ended(task: "asyncio.Task[None]") -> bool:
-    """Whether a task has ended well; it is cancelled if it has not ended. Raises what it raised."""
-    await end([task])
-    if task.cancelled():
-        return False
-    await task
-    return True
-
-
-def _cause(task: "asyncio.Task[None]") -> BaseException:
-    """Why a task failed: of a group of errors the one that was meant for the operator, else the first."""
-    error = task.exception()
-    leaves: list[BaseException] = []
-
-    def collect(each: BaseException) -> None:
-        if isinstance(each, BaseExceptionGroup):
-            for inner in each.exceptions:
-                collect(inner)
-        else:
-            leaves.append(each)
-
-    assert error is not None
-    collect(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, FatalError)), leaves[0])
 
 
 def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
