@@ -97,6 +97,9 @@ class Service:
                 from kappa_bot import webhook
 
             self.by_webhook = webhook.WebhookReceiver
+            # Nor is a promotion the time to find out that these are wrong.
+            config.webhook_secret()
+            config.webhook_certificate()
 
     def _guard(self) -> None:
         """Asked before every request to Telegram: without a good lease none is sent."""

@@ -75,7 +75,7 @@ class WebhookReceiver(Receiver):
 
     async def ask_now(self) -> str | None:
         found = await self._api.webhook()
-        return None if found.url == self._settings.url else self._where(found)
+        return None if same_place(found.url, self._settings.url) else self._where(found)
 
     @property
     def stranger(self) -> str:
@@ -107,7 +107,7 @@ class WebhookReceiver(Receiver):
             self._is_set, self._waiting = True, None
         found = await self._lease.during(self._api.webhook())
         self._failures = 0
-        if found.url != self._settings.url:
+        if not same_place(found.url, self._settings.url):
             return self._changed(found)
         self._look(found)
         return self._look_every_s
@@ -156,3 +156,16 @@ class WebhookReceiver(Receiver):
         if host == urlsplit(self._settings.url).netloc:
             return f"the webhook is set to another path at {host}"
         return f"the webhook is set to {host}, not to this bot"
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two URLs lead to the same place, however a server may have written one of them down."""
+
+    def parts(url: str) -> tuple[str, str | None, int | None, str]:
+        found = urlsplit(url)
+        return found.scheme, found.hostname, found.port or (443 if found.scheme == "https" else 80), found.path
+
+    try:
+        return parts(one) == parts(other)
+    except ValueError:
+        return False

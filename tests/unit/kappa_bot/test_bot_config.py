@@ -10,6 +10,7 @@ import pytest
 from kappa_bot.config import Config, load
 from kappa_bot.describing import in_words
 from kappa_bot.exits import Exit, FatalError
+from kappa_bot.webhook import same_place
 
 HOOK = "[webhook]\nurl = 'https://x/y'\n"
 GOOD = """
@@ -207,3 +208,20 @@ def test_a_short_key_is_refused(good: Config) -> None:
     _secret(Path(good.id_key_file), "k" * 31)
     with pytest.raises(FatalError, match=re.escape("fewer than 32 characters")):
         good.id_key()
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ("https://Bot.Example/kappa/telegram", True),
+        ("https://bot.example:443/kappa/telegram", True),
+        ("https://bot.example:8443/kappa/telegram", False),
+        ("http://bot.example/kappa/telegram", False),
+        ("https://bot.example/kappa/Telegram", False),
+        ("https://bot.example.net/kappa/telegram", False),
+        ("https://bot.example:port/kappa/telegram", False),
+        ("", False),
+    ],
+)
+def test_a_place_is_the_same_however_it_is_written(one: str, same: bool) -> None:
+    assert same_place(one, "https://bot.example/kappa/telegram") is same

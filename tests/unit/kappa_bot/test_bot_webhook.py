@@ -369,6 +369,6 @@ def test_a_port_that_is_taken_is_one_sentence(lab: BotLab) -> None:
 
 def test_a_secret_that_telegram_would_not_take_is_one_sentence(lab: BotLab) -> None:
     file = lab.secret("short", "not a secret!")
-    bot = lab.start_bot(webhook={"secret_file": str(file)})
+    bot = lab.start_bot(standby=True, webhook={"secret_file": str(file)})
     assert bot.wait(20) == 3
     assert f"{file} must hold 16 to 256 letters" in bot.said() and "not a secret!" not in bot.said()
