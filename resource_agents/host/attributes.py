@@ -3,7 +3,7 @@
 Written through Pacemaker's attrd_updater, which costs a process; the record in the state directory is what spares it.
 """
 
-import os
+import posix
 
 from resource_agents.host import processes
 from resource_agents.ocf.exits import GENERIC, Failure
@@ -50,13 +50,13 @@ def read(path: str) -> "dict[str, Held] | None":
     """What was noted down; None when there is nothing, or only from an earlier life of this machine. Raises ValueError
     for anything but a record."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        lines = os.read(handle, 8192).decode("ascii", "replace").splitlines()
+        lines = posix.read(handle, 8192).decode("ascii", "replace").splitlines()
     finally:
-        os.close(handle)
+        posix.close(handle)
     try:
         first, this_life = lines[0].split(" ")
         if first != FIRST_LINE:
@@ -74,6 +74,8 @@ def read(path: str) -> "dict[str, Held] | None":
 
 def write(path: str, held: "dict[str, Held]") -> None:
     """Whole or not at all."""
+    import os
+
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     half = f"{path}.{os.getpid()}"
     lines = [f"{FIRST_LINE} {processes.life()}", *(f"{name} {one.line()}" for name, one in held.items())]
