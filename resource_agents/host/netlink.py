@@ -165,7 +165,10 @@ class Kernel(Netlink):
                 _, _, got, flags, _ = LINK.unpack_from(body)
                 attributes = _attributes(body, LINK.size)
                 return Link(
-                    got, attributes[IFLA_NAME].rstrip(b"\0").decode(*_FILE_NAMES), flags, attributes.get(IFLA_ADDRESS, b"")
+                    got,
+                    attributes[IFLA_NAME].rstrip(b"\0").decode(*_FILE_NAMES),
+                    flags,
+                    attributes.get(IFLA_ADDRESS, b""),
                 )
         except OSError as error:
             if error.errno not in (errno.ENODEV, errno.ERANGE, errno.EINVAL):

@@ -34,7 +34,9 @@ def write(path: str, about: "Record", text: str) -> None:
     """Write it whole or not at all. Raises OSError."""
     half = f"{path}.{posix.getpid()}"
     try:
-        handle = posix.open(half, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC, 0o644)
+        handle = posix.open(
+            half, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC, 0o644
+        )
         try:
             posix.write(handle, f"{about.pid} {about.start} {about.life} {text}\n".encode())
         finally:

@@ -157,8 +157,8 @@ def _namespace(pid: str) -> str:
 
 
 def _read(path: str) -> bytes:
-    # posix.open and posix.read spare the buffered file object, and with it half the time. A pipe in the file's place must not
-    # make anyone wait for its writer.
+    # These spare the buffered file object, and with it half the time. A pipe in the file's place must not make anyone
+    # wait for its writer.
     handle = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     try:
         data = posix.read(handle, 65536)

@@ -200,7 +200,18 @@ def test_start_without_the_program_is_hard_for_this_node_only(agents: Agents, ag
 def test_the_monitor_path_imports_nothing_heavy(agents: Agents, agent: str) -> None:
     # Law 10: it runs every few seconds for years. Each of these costs a good part of a bare interpreter.
     heavy = {"typing", "dataclasses", "re", "enum", "json", "socket", "signal", "subprocess", "argparse", "logging"}
-    heavy |= {"os", "struct", "pathlib", "functools", "contextlib", "collections", "selectors", "shlex", "shutil", "__future__"}
+    heavy |= {
+        "os",
+        "struct",
+        "pathlib",
+        "functools",
+        "contextlib",
+        "collections",
+        "selectors",
+        "shlex",
+        "shutil",
+        "__future__",
+    }
     interpreter = agents.path(agent).read_text().splitlines()[0].removeprefix("#!").split()
     ran = subprocess.run(
         [*interpreter, "-X", "importtime", str(agents.path(agent)), "monitor"],
