@@ -91,13 +91,13 @@ def write(path: str, held: "dict[str, Held]") -> None:
         raise
 
 
-def publish(operation: "Operation", updater: str, name: str, value: str) -> None:
+def publish(operation: "Operation", updater: str, name: str, value: str, timeout_s: float = 5.0) -> None:
     """Give this node's attribute the value, or remove it (ABSENT). Raises Failure."""
     from resource_agents.host.spawn import run
 
     what = ["--delete"] if value == ABSENT else ["--update", value]
     operation.doing = f"writing node attribute {name}"
-    code, said = run([updater, "--name", name, *what], operation, timeout_s=5.0)
+    code, said = run([updater, "--name", name, *what], operation, timeout_s)
     if code != 0:
         words = said.strip().splitlines()
         raise Failure(

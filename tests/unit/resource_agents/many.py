@@ -166,15 +166,21 @@ def complete(agent: Agent, scratch: Path) -> dict[str, str]:
     return {name: value for name, value in found.items() if name in {one.name for one in agent.parameters}}
 
 
+def patient(environment: dict[str, str]) -> dict[str, str]:
+    """For a stop, which may have something to end, or to write: no busy machine makes it fail."""
+    return {**environment, "OCF_RESKEY_CRM_meta_timeout": "20000"}
+
+
 def walk(one: Many, words: list[str], environment: dict[str, str], real: bool = False) -> None:
     """The action, and a stop after what may have started something: nothing is left, and stop says so."""
     action = words[0] if words else ""
     level = 10 if environment.get("OCF_CHECK_LEVEL", "0") not in ("0", "") else 0
-    # A stop that has something to end may need longer than these short timeouts; one of something stopped needs none.
+    if action == "stop":
+        environment = patient(environment)
     allowed = 30.0 if action == "stop" else int(environment["OCF_RESKEY_CRM_meta_timeout"]) / 1000
     judge(one.run(words, environment, real=real), words, level, allowed)
     if action in ("start", "promote", "demote", "monitor"):
-        again = one.run(["stop"], {**environment, "OCF_RESKEY_CRM_meta_timeout": "20000"}, real=real)
+        again = one.run(["stop"], patient(environment), real=real)
         judge(again, ["stop"])
         # What a start forked and gave up may be a moment from its end.
         until(lambda: one.count() == 0, within_s=5)

@@ -9,11 +9,12 @@ KAPPA_THOROUGH=3 in the environment makes it three times as many; KAPPA_SEED dra
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from resource_agents import cli
-from tests.unit.resource_agents.many import Many, complete, judge, walk
+from tests.unit.resource_agents.many import Many, complete, judge, patient, walk
 from tests.unit.resource_agents.nonsense import ACTIONS, Case, Nonsense, smallest
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -36,6 +37,11 @@ def nonsense(one: Many, seed: int) -> Nonsense:
     return Nonsense(one.agent, one.scratch, complete(one.agent, one.scratch), seed, one.life())
 
 
+def draw(drawn: Nonsense, actions: list[str], timeouts: list[str]) -> Case:
+    case = drawn.case(actions, timeouts)
+    return replace(case, environment=patient(case.environment)) if case.words[:1] == ["stop"] else case
+
+
 def hold(one: Many, case: Case, real: bool = False) -> None:
     """It ends as it must in a process of its own."""
     judge(one.alone(case, real=real), case.words, case.level)
@@ -56,7 +62,7 @@ def test_thousands_that_start_nothing(many: Callable[[str], Many], agent: str) -
     actions = QUIET if agent == "uplink" else QUIET + STOPS
     codes: dict[int, int] = {}
     for _ in range(0, TOGETHER * THOROUGH, AT_ONCE):
-        cases = [drawn.case(actions, TIMEOUTS) for _ in range(AT_ONCE)]
+        cases = [draw(drawn, actions, TIMEOUTS) for _ in range(AT_ONCE)]
         ended = one.batch(cases)
         for case, end in zip(cases, ended, strict=False):
             try:
@@ -81,7 +87,7 @@ def test_hundreds_in_a_process_each(many: Callable[[str], Many], agent: str, rea
     one = many(agent)
     drawn = nonsense(one, SEED + 1 + real)
     for _ in range((REAL if real else FORKED) * THOROUGH):
-        case = drawn.case(ACTIONS, SHORT)
+        case = draw(drawn, ACTIONS, SHORT)
         try:
             if case.record and case.words[:1] not in (["start"], ["promote"]):
                 hold(one, case, real=real)

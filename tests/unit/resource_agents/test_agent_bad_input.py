@@ -186,8 +186,8 @@ def test_whatever_the_state_files_hold(many: Callable[[str], Many], agent: str) 
     @example(kind="pid", content=b"\xff", action="stop", level="0")
     def whatever(kind: str, content: bytes, action: str, level: str) -> None:
         one.record(kind).write_bytes(content)
-        limit = {} if action == "stop" else {"OCF_RESKEY_CRM_meta_timeout": "300"}
         for step in (action, "stop"):
+            limit = {} if step == "stop" else {"OCF_RESKEY_CRM_meta_timeout": "300"}
             ended = one.run([step], {**environment, **limit, "OCF_CHECK_LEVEL": level})
             judge(ended, [step], int(level))
             assert ended.left == 1, "a process that was never ours was ended"
