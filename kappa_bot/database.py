@@ -78,7 +78,7 @@ def connect(config: Config) -> Client:
             heartbeatFrequencyMS=1000,
         )
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise wrong(f"{config.file}: mongodb.uri: {one_line(error)}") from None
+        raise wrong(f"{config.names('mongodb', 'uri')}: {one_line(error)}") from None
 
 
 def one_line(error: BaseException) -> str:

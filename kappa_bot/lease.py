@@ -32,6 +32,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
 from kappa_bot.clock import boottime
+from kappa_bot.counts import counts
 from kappa_bot.database import LEASE, POLLER, Database, one_line
 from kappa_bot.exits import Exit, FatalError
 from kappa_bot.health import Way
@@ -42,6 +43,9 @@ T = TypeVar("T")
 
 LOOK_EVERY_S = 0.1
 """How often a bot that waits for the lease looks whether it was released."""
+
+RELEASE_S = 0.4
+"""How long one step of giving the lease back may take: a stop waits for it."""
 
 
 class LeaseLostError(FatalError):
@@ -241,12 +245,17 @@ class Lease:
                     [{"$set": {"expires": {"$add": ["$$NOW", int(self.ttl * 1000)]}}}],
                 )
         except PyMongoError as error:
+            counts.renewals_failed += 1
             self._router.fails(one_line(error))
             self.trouble = f"lease not renewed: {one_line(error)}"
             return False
         self._router.works()
         if done.matched_count == 0:
             raise self.lose()
+        late = self._clock() - self._deadline
+        if late > 0:
+            counts.lapses += 1
+            log.warning("the lease had lapsed for %.1f s and is renewed: nothing was received or sent meanwhile", late)
         self._good_from(started)
         return True
 
@@ -277,12 +286,24 @@ class Lease:
         epoch, self.epoch = self.epoch, None
         if epoch is None or self._lost is not None:
             return
+        trouble = await self._give_back(epoch)
+        if trouble:
+            # What locks it is most likely this bot's own last transaction, cut off in the middle.
+            await self._unlock(RELEASE_S)
+            trouble = await self._give_back(epoch)
+        if trouble:
+            log.warning("lease not released, it ends by itself within %.1f s: %s", self.ttl, trouble)
+        else:
+            log.info("lease released, epoch %d", epoch)
+
+    async def _give_back(self, epoch: int) -> str:
+        """Why it could not be given back; "" when it was."""
         try:
-            with pymongo.timeout(0.5):
+            with pymongo.timeout(RELEASE_S):
                 await self._collection.update_one(
                     {"_id": POLLER, "epoch": epoch, "holder": self._holder},
                     [{"$set": {"holder": None, "session": None, "expires": "$$NOW"}}],
                 )
-            log.info("lease released, epoch %d", epoch)
         except PyMongoError as error:
-            log.warning("lease not released, it ends by itself within %.1f s: %s", self.ttl, one_line(error))
+            return one_line(error)
+        return ""

@@ -19,6 +19,7 @@ from telegram.error import TelegramError
 
 from kappa_bot.catalogue import Catalogue
 from kappa_bot.clock import boottime
+from kappa_bot.counts import counts
 from kappa_bot.database import (
     CATEGORIES,
     DIALOGUES,
@@ -236,6 +237,8 @@ class Processor:
         adds = any(collection in (CATEGORIES, SUBCATEGORIES) for collection, _ in work.ops)
         try:
             await self._writer.commit(work)
+            counts.processed += len(work.once)
+            counts.failed += work.failed is not None
             self.backlog = max(0, self.backlog - len(work.once))
             if adds:
                 self._catalogue_read = None
@@ -252,6 +255,8 @@ class Processor:
             log.error("update %d cannot be answered: %s", work.once[0], reason)
             turn = Turn(work.once[0], before, self._catalogue, greeting=before.language or "es")
             await self._writer.commit(_apology(updates[0], turn, reason))
+            counts.processed += 1
+            counts.failed += 1
 
     async def _reread_catalogue(self) -> None:
         while True:

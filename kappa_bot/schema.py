@@ -90,6 +90,7 @@ COLLECTIONS = (
             "doneAt": _DATE,
             "doneEpoch": _INTEGER,
             "failed": _TEXT,
+            "webhook": {"enum": [True]},
         },
         indexes=(
             Index([("pending", 1), ("_id", 1)], {"partialFilterExpression": {"pending": True}}),

@@ -17,13 +17,14 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, Tele
 from kappa_bot import map_page
 from kappa_bot.clock import boottime
 from kappa_bot.config import Map
+from kappa_bot.counts import counts
 from kappa_bot.database import OPERATION_LIMIT_S, REPLIES, Database, one_line, passing
 from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
 from kappa_bot.logs import log, whereabouts
 from kappa_bot.places import marks
 from kappa_bot.queries import MapOrder
-from kappa_bot.receiver import retry_after
+from kappa_bot.receiving import retry_after
 from kappa_bot.telegram_api import SEND_AT_ONCE, TelegramApi
 from kappa_bot.turn import Document, Reply
 from kappa_bot.writer import Work, Writer
@@ -100,7 +101,9 @@ class Sender:
             for document in replies:
                 if datetime.now(UTC) - document["creationDate"] < STALE:
                     await self._deliver(chat, document["_id"], Reply.from_document(document))
+                    counts.reply_s.add((datetime.now(UTC) - document["creationDate"]).total_seconds())
                 else:
+                    counts.dropped += 1
                     log.warning("reply %s could not be sent for a day: dropped", document["_id"])
                 await self._writer.commit(Work([(REPLIES, DeleteOne({"_id": document["_id"]}))]))
         finally:
@@ -110,15 +113,18 @@ class Sender:
 
     async def _deliver(self, chat: int, name: str, reply: Reply) -> None:
         """Return once Telegram has accepted the reply, or refused it for good."""
-        pause = 0.2
+        pause, attempts = 0.2, 0
         while True:
             await self._lease.held()
             await self._obey(chat)
+            attempts += 1
+            counts.repeated += attempts > 1
             try:
                 document = await self._draw(reply.map) if reply.map is not None else None
                 async with self._room:
                     await self._lease.during(self._api.send(chat, reply, document))
                 self.telegram.works()
+                counts.sent += 1
                 return
             except LapsedError:
                 continue
@@ -129,6 +135,7 @@ class Sender:
                 self.telegram.works()
                 instead = _after_refusal(name, reply, error)
                 if instead is None:
+                    counts.dropped += 1
                     return
                 reply = instead
                 continue

@@ -10,6 +10,7 @@ from telegram import (
     KeyboardButton,
     ReplyKeyboardMarkup,
     ReplyKeyboardRemove,
+    WebhookInfo,
 )
 from telegram._utils.types import ODVInput
 from telegram.request import BaseRequest, HTTPXRequest, RequestData
@@ -116,6 +117,21 @@ class TelegramApi:
             await self.bot.answer_callback_query(reply.query_id, reply.text or None)
         else:
             raise ValueError(f"no such reply: {reply.method}")
+
+    async def set_webhook(self, url: str, secret: str, connections: int, certificate: bytes | None) -> None:
+        """Have updates brought to `url`; those that wait are kept. Raises TelegramError."""
+        await self.bot.set_webhook(
+            url,
+            certificate=certificate,
+            max_connections=connections,
+            allowed_updates=ALLOWED_UPDATES,
+            drop_pending_updates=False,
+            secret_token=secret,
+        )
+
+    async def webhook(self) -> WebhookInfo:
+        """Where updates are brought to, and how that goes. Raises TelegramError."""
+        return await self.bot.get_webhook_info()
 
     async def close(self) -> None:
         await self._polls.shutdown()

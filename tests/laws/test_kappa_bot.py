@@ -42,19 +42,39 @@ def test_law_1_a_lease_that_is_taken_before_it_has_ended(tmp_path: Path) -> None
 
 
 def test_law_2_an_update_acknowledged_before_it_is_stored(tmp_path: Path) -> None:
-    edit = Edit(
-        "kappa_bot/receiver.py",
-        "await self._writer.commit(Work(ops))",
-        "self._storing = asyncio.ensure_future(self._writer.commit(Work(ops)))\n"
-        "        self._storing.add_done_callback(lambda _: self.on_received(len(updates)))",
-    )
+    edits = [
+        Edit("kappa_bot/receiving.py", "import json\n", "import asyncio\nimport json\n"),
+        Edit(
+            "kappa_bot/receiving.py",
+            "await self._writer.commit(Work(ops))",
+            "self._storing = asyncio.ensure_future(self._writer.commit(Work(ops)))\n"
+            "        self._storing.add_done_callback(lambda _: self.on_received(len(updates)))",
+        ),
+    ]
     assert "update not in confirmed" in red(
-        tmp_path, [edit], [f"{TESTS}/test_bot_running.py::test_an_update_is_stored_before_it_is_acknowledged"]
+        tmp_path, edits, [f"{TESTS}/test_bot_running.py::test_an_update_is_stored_before_it_is_acknowledged"]
     )
+
+
+def test_law_2_a_delivery_answered_before_it_is_stored(tmp_path: Path) -> None:
+    edit = Edit(
+        "kappa_bot/listener.py",
+        "if not await self._take(update):",
+        "self._storing = asyncio.ensure_future(self._take(update))  # type: ignore[arg-type]\n            if False:",
+    )
+    assert "200 not in answers" in red(
+        tmp_path, [edit], [f"{TESTS}/test_bot_webhook.py::test_an_update_is_stored_before_200_is_said"]
+    )
+
+
+def test_law_2_polling_after_a_webhook_with_an_offset_that_skips_what_was_overtaken(tmp_path: Path) -> None:
+    edit = Edit("kappa_bot/polling.py", 'if last is None or "webhook" in last else', "if last is None else")
+    test = f"{TESTS}/test_bot_writes.py::test_polling_after_a_webhook_begins_without_an_offset"
+    assert "assert 500000001 is None" in red(tmp_path, [edit], [test])
 
 
 def test_law_3_an_update_that_comes_again_is_taken_for_a_new_one(tmp_path: Path) -> None:
-    edit = Edit("kappa_bot/receiver.py", '"$setOnInsert": {', '"$set": {')
+    edit = Edit("kappa_bot/receiving.py", '"$setOnInsert": {', '"$set": {')
     assert "nothing is answered a second time" in red(
         tmp_path, [edit], [f"{TESTS}/test_bot_writes.py::test_a_replayed_update_changes_nothing"]
     )

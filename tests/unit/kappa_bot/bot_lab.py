@@ -25,10 +25,11 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from kappa_bot import control
-from tests.mongod import ADMIN_USER, ReplicaSet
+from tests.mongod import ADMIN_USER, ReplicaSet, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 Json = dict[str, Any]
+HOOK = "/kappa/telegram"
 
 
 def until(condition: Callable[[], Any], what: str, within: float = 20.0, every: float = 0.01) -> Any:
@@ -154,9 +155,13 @@ class BotLab:
     control_url: str = ""
     lease_ttl: float = 2.0
     poll_timeout: int = 5
+    receive: str = "polling"
+    """How the bots do, unless a test says otherwise of one."""
     root: Path = ROOT
     bots: list[Bot] = field(default_factory=list)
     relays: list[Relay] = field(default_factory=list)
+    ports: dict[str, int] = field(default_factory=dict)
+    webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     _telegram: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -176,8 +181,12 @@ class BotLab:
         return file
 
     def config(self, name: str, **changed: Any) -> Path:
-        """The configuration of a bot of that name. `changed`: keys whose lines stand differently."""
+        """The configuration of a bot of that name. `changed`: keys whose lines stand differently, whole tables."""
+        more = {table: content for table, content in changed.items() if isinstance(content, dict)}
+        if changed.get("receive", self.receive) == "webhook":
+            more["webhook"] = {**self.webhook(name), **more.get("webhook", {})}
         lines = {
+            "receive": self.receive,
             "token_file": str(self.directory / "token"),
             "base_url": self.base_url,
             "poll_timeout_s": self.poll_timeout,
@@ -188,10 +197,10 @@ class BotLab:
             "socket": str(self.directory / f"{name}.sock"),
             "id_key_file": str(self.directory / "id.key"),
             "ttl_s": self.lease_ttl,
-            **{key: value for key, value in changed.items() if key != "words"},
+            **{key: value for key, value in changed.items() if key not in more},
         }
         tables = {
-            "telegram": ("token_file", "base_url", "poll_timeout_s"),
+            "telegram": ("token_file", "base_url", "poll_timeout_s", "receive"),
             "mongodb": ("uri", "database", "password_file", "auth_database"),
             "bot": ("socket", "id_key_file"),
             "lease": ("ttl_s",),
@@ -200,13 +209,22 @@ class BotLab:
             f"[{table}]\n" + "".join(f"{key} = {json.dumps(lines[key])}\n" for key in keys)
             for table, keys in tables.items()
         )
-        if "words" in changed:
-            text += f"[words]\nfile = {json.dumps(changed['words'])}\n"
+        for table, content in more.items():
+            text += f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in content.items())
         file = self.directory / f"{name}.toml"
         file.write_text(text)
         return file
 
+    def webhook(self, name: str) -> Json:
+        """Where a bot of that name listens: always the same place."""
+        if name not in self.ports:
+            self.ports[name] = free_port()
+        place = f"127.0.0.1:{self.ports[name]}"
+        secret_file = str(self.directory / "webhook.secret")
+        return {"url": f"http://{place}{HOOK}", "listen": place, "secret_file": secret_file}
+
     def set_up(self) -> None:
+        self.secret("webhook.secret", self.webhook_secret)
         self.secret("token", self.token)
         self.secret("password", self.password)
         self.secret("id.key", secrets.token_hex(32))

@@ -337,7 +337,7 @@ def test_replies_that_wait_for_one_who_wants_to_be_forgotten_go_too(walker: Walk
 def test_inappropriate_words_are_refused_and_the_list_can_be_changed_while_the_bot_runs(lab: BotLab) -> None:
     lines = lab.directory / "words.txt"
     lines.write_text("# none\nZapote\n", "utf-8")
-    bot = lab.active_bot(words=str(lines))
+    bot = lab.active_bot(words={"file": str(lines)})
     user = Walker(lab, CHAT, "es")
     user.joins()
     user.chooses("Salud", "Farmacia")
