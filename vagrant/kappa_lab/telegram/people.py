@@ -18,11 +18,13 @@ from typing import Any
 
 Json = dict[str, Any]
 
-HALF_WAY = ("location", "category", "subcategory")
+HALF_WAY = ("location", "new category", "category", "subcategory")
 """Steps after which the bot remembers something of a place that is not registered yet."""
 
 STEPS = ("start", "language", "terms", "menu", "register", "location", "category", "subcategory", "description")
 SEARCH_STEPS = ("search menu", "search", "search category", "search subcategory")
+IN_ORDER = (*STEPS[:6], "new category", *STEPS[6:], *SEARCH_STEPS)
+"""All that a person may do, from the first to the last."""
 NAMES = {"es": ("Reciclaje", "Contenedor"), "en": ("Recycling", "Container")}
 """What a person calls a new category, and a subcategory where there is none to choose."""
 
@@ -119,7 +121,7 @@ class Person:
     @property
     def progress(self) -> int:
         """How far in the dialogue: the steps done."""
-        return STEPS.index(self.step) + 1 if self.step is not None else 0
+        return IN_ORDER.index(self.step) + 1 if self.step is not None else 0
 
     @property
     def half_way(self) -> bool:
