@@ -104,3 +104,87 @@ def test_law_9_a_library_that_logs_the_token(tmp_path: Path) -> None:
     )
     test = f"{TESTS}/test_bot_running.py::test_no_secret_no_words_and_no_user_in_the_log_whatever_happens"
     assert "in bot.said(), what" in red(tmp_path, [edit], [test])
+
+
+KILLS = f"{TESTS}/test_bot_kills.py::test_killed_at_every_step_nothing_is_lost_and_nothing_happens_twice"
+FREEZES = f"{TESTS}/test_bot_kills.py::test_frozen_at_every_step_and_woken_after_another_took_over"
+
+
+def test_law_2_killed_between_an_early_acknowledgement_and_its_storing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPPA_STEP", "confirm: answered")
+    edits = [
+        Edit(
+            "kappa_bot/receiver.py",
+            "await self._writer.commit(Work(ops))",
+            "self._storing = asyncio.ensure_future(self._store_later(Work(ops)))",
+        ),
+        Edit(
+            "kappa_bot/receiver.py",
+            "    async def confirm(self)",
+            "    async def _store_later(self, work: Work) -> None:\n"
+            "        await asyncio.sleep(0.05)\n"
+            "        await self._writer.commit(work)\n"
+            "        self.on_received(len(work.ops))\n\n"
+            "    async def confirm(self)",
+        ),
+    ]
+    assert "confirmed to Telegram but never stored" in red(tmp_path, edits, [KILLS])
+
+
+def test_law_2_killed_between_a_removal_from_the_outbox_and_its_sending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPPA_STEP", "remove: known to be committed")
+    remove = 'await self._writer.commit(Work([(REPLIES, DeleteOne({"_id": document["_id"]}))]))'
+    edits = [
+        Edit("kappa_bot/sender.py", f"                {remove}\n", ""),
+        Edit(
+            "kappa_bot/sender.py",
+            "                if datetime.now(UTC) - document",
+            f"                {remove}\n                if datetime.now(UTC) - document",
+        ),
+    ]
+    assert "removed from the outbox but never sent" in red(tmp_path, edits, [KILLS])
+
+
+def test_law_3_killed_between_the_effects_of_an_update_and_their_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPPA_STEP", "process: known to be committed")
+    edits = [
+        Edit(
+            "kappa_bot/processor.py",
+            "            await self._writer.commit(work)\n",
+            "            await self._writer.commit(Work(work.ops))\n"
+            "            await self._writer.commit(Work((), work.once, work.failed))\n",
+        ),
+        Edit("kappa_bot/processor.py", '"_id": f"{each.id}:{n}"', '"_id": f"{each.id}:{n}:{ObjectId()}"'),
+    ]
+    assert "put into the outbox after" in red(tmp_path, edits, [KILLS])
+
+
+def test_law_1_frozen_between_the_look_at_the_lease_and_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPPA_STEP", "confirm: before it is sent")
+    edit = Edit(
+        "kappa_bot/guarded_http.py",
+        "        self._guard()\n        try:\n            self._writer.write(held)",
+        "        try:\n            self._writer.write(held)",
+    )
+    assert "it asked Telegram after another had taken over" in red(tmp_path, [edit], [FREEZES])
+
+
+def test_law_1_frozen_before_a_transaction_that_carries_no_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPPA_STEP", "store: before the transaction")
+    edits = [
+        Edit("kappa_bot/writer.py", '{"_id": POLLER, "epoch": self._lease.epoch}, {"$inc"', '{"_id": POLLER}, {"$inc"'),
+        Edit("kappa_bot/writer.py", "            await self._lease.held()\n", ""),
+        # It would hear of the loss at its next renewal, and mostly before it could commit.
+        Edit("kappa_bot/lease.py", "if done.matched_count == 0:", "if False:"),
+    ]
+    assert "it wrote after another had taken over" in red(tmp_path, edits, [FREEZES])

@@ -254,6 +254,13 @@ class BotLab:
         self.bots.append(bot)
         return bot
 
+    def status(self, name: str) -> Json:
+        """What the bot of that name says of itself; nothing when it does not answer."""
+        try:
+            return control.ask(str(self.directory / f"{name}.sock"), "status")
+        except (OSError, ValueError):
+            return {}
+
     def active_bot(self, name: str = "bot", **changed: Any) -> Bot:
         bot = self.start_bot(name, **changed)
         bot.until_role("active")

@@ -47,7 +47,7 @@ class Lives:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.communicate(timeout=30)
 
-    def _ask(self, *request: object) -> Any:
+    def _ask(self, *request: Any) -> Any:
         assert self._process.stdin is not None and self._process.stdout is not None
         marshal.dump(request, self._process.stdin)
         self._process.stdin.flush()
@@ -55,7 +55,7 @@ class Lives:
 
     def start(self, life: int, config: Path, step: str = "", nth: int = 1, signal: int = 9) -> int:
         """The pid of a new bot."""
-        return int(self._ask("start", life, ["run", "--config", str(config)], str(self.log), step, nth, signal))
+        return int(self._ask("start", life, ["run", "--config", str(config)], str(self.log), step, nth, int(signal)))
 
     def wait(self, pid: int, limit_s: float) -> int | None:
         """How it ended, as subprocess has it; None if it is still there."""
@@ -100,6 +100,8 @@ class _Chat:
 
     outbox: list[tuple[str, str, int]] = field(default_factory=list)
     """(reply, method, checksum of its words)."""
+    last: tuple[int, int] = (0, -1)
+    """(update, number) of the last one put there."""
     read: set[int] = field(default_factory=lambda: {0})
     """How far the arrivals seen reach into the outbox; more than one where neighbours look alike."""
     life: int | None = None
@@ -110,21 +112,22 @@ class Judge:
     """Reads on in both witnesses whenever it is asked, and raises AssertionError at the first thing that is wrong."""
 
     def __init__(self, lab: BotLab, db: "Database[Json]") -> None:
-        wanted: list[Json] = [
-            {"$match": {"operationType": "insert", "ns.coll": {"$in": ["Updates", "Replies", "Data"]}}},
-            {"$project": {"fullDocument.update": 0}},
-        ]
-        self._stream = db.watch(wanted, max_await_time_ms=1, batch_size=1000)
+        # What a user wrote, and how an update looked before: neither is judged, both are long.
+        self._stream = db.watch([{"$project": {"fullDocument.update": 0, "updateDescription": 0}}], max_await_time_ms=1)
         self._journal = lab.journal_file.open()
         self._half = ""
         self._begun: dict[int, Json] = {}
         self._chats: dict[int, _Chat] = {}
+        self._place: dict[str, tuple[_Chat, int]] = {}
+        self._removed: list[str] = []
         self.stored: Counter[int] = Counter()
         self.places: Counter[int] = Counter()
         self.confirmed: set[int] = set()
         self.sent: set[int] = set()
         self.requests: Counter[int] = Counter()
         """By life: requests of any kind that reached the server."""
+        self.writes: Counter[bytes] = Counter()
+        """By session: what was committed in its transactions."""
         self.replies = 0
 
     @property
@@ -138,15 +141,20 @@ class Judge:
     def look(self) -> None:
         """Everything that has happened so far: nothing lost, nothing twice, nothing out of order."""
         # The journal first: what it shows must have been committed before.
-        lines = list(self._lines())
+        lines, removed = list(self._lines()), self._removed
+        self._removed = []
         self._read_database()
         for line in lines:
             self._judge(line)
+        # What had been removed when it was looked at last is in the journal by now.
+        unsent = [name for name in removed if self._place[name][1] > max(self._place[name][0].read)]
+        assert not unsent, f"replies removed from the outbox but never sent: {unsent}"
         lost = self.confirmed - set(self.stored)
         assert not lost, f"confirmed to Telegram but never stored: {sorted(lost)}"
 
     def the_end(self) -> None:
         """Once nothing is under way any more: nothing is missing either."""
+        self.look()
         self.look()
         assert set(self.stored) == self.sent, f"never stored: {self.sent - set(self.stored)}"
         for number, chat in self._chats.items():
@@ -161,17 +169,31 @@ class Judge:
 
     def _read_database(self) -> None:
         while (event := self._stream.try_next()) is not None:
-            document, collection = event["fullDocument"], event["ns"]["coll"]
+            if "lsid" in event:
+                self.writes[bytes(event["lsid"]["id"])] += 1
+            collection = event["ns"]["coll"]
+            if event["operationType"] == "delete" and collection == "Replies":
+                self._removed.append(event["documentKey"]["_id"])
+            if event["operationType"] != "insert":
+                continue
+            document = event["fullDocument"]
             if collection == "Updates":
                 self.stored[document["_id"]] += 1
                 assert self.stored[document["_id"]] == 1, f"update {document['_id']} stored twice"
             elif collection == "Data":
                 self.places[document["updateId"]] += 1
-                assert self.places[document["updateId"]] == 1, f"the place of update {document['updateId']} stored twice"
-            else:
-                words = document["text"] if document["method"] != "answerCallbackQuery" else ""
-                reply = (document["_id"], document["method"], zlib.crc32(words.encode()))
-                self._chats.setdefault(document["chat"], _Chat()).outbox.append(reply)
+                assert self.places[document["updateId"]] == 1, f"update {document['updateId']}: its place stored twice"
+            elif collection == "Replies":
+                self._outbox(document)
+
+    def _outbox(self, document: Json) -> None:
+        chat = self._chats.setdefault(document["chat"], _Chat())
+        number = (document["updateId"], document["n"])
+        assert number > chat.last, f"chat {document['chat']}: reply {number} put into the outbox after {chat.last}"
+        words = document["text"] if document["method"] != "answerCallbackQuery" else ""
+        chat.outbox.append((document["_id"], document["method"], zlib.crc32(words.encode())))
+        chat.last = number
+        self._place[document["_id"]] = (chat, len(chat.outbox))
 
     def _judge(self, line: Json) -> None:
         event = line["e"]

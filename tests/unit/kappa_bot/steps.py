@@ -15,12 +15,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymongo import DeleteOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.pool import AsyncConnection
 
 from kappa_bot import guarded_http, processor
-from kappa_bot.database import LEASE, REPLIES, UPDATES
+from kappa_bot.database import LEASE, UPDATES
 from kappa_bot.lease import Lease
 from kappa_bot.telegram_api import TelegramApi
 from kappa_bot.writer import Work, Writer
@@ -123,7 +124,9 @@ def _set(variable: "ContextVar[Any]", value: Any) -> Iterator[None]:
 def _kind(work: Work) -> str:
     if work.once:
         return PROCESS
-    return REMOVE if all(collection == REPLIES for collection, _ in work.ops) else STORE
+    if any(collection == UPDATES for collection, _ in work.ops):
+        return STORE
+    return REMOVE if all(isinstance(op, DeleteOne) for _, op in work.ops) else PROCESS
 
 
 def install(plan: Plan) -> None:
@@ -136,23 +139,15 @@ def install(plan: Plan) -> None:
 
 
 def _telegram(plan: Plan) -> None:
-    stored: list[int] = []
-    stopping: list[bool] = []
-
-    def around_commit(commit: Async) -> Async:
-        async def with_ids(self: Writer, work: Work) -> None:
-            await commit(self, work)
-            if _kind(work) == STORE:
-                stored[:] = [op._filter["_id"] for _, op in work.ops if hasattr(op, "_filter")][-1:]
-
-        return with_ids
+    handed: list[int] = []
 
     def around_poll(poll: Async) -> Async:
         async def named(self: TelegramApi, offset: int | None, timeout: int, limit: int = 100) -> Any:
-            confirms = bool(stored) and offset == stored[0] + 1
+            confirms = bool(handed) and offset == handed[-1] + 1
             name = ("last confirm" if limit == 1 else "confirm") if confirms else "poll"
             with _set(_request, name):
                 found = await poll(self, offset, timeout, limit)
+            handed[:] = [update["update_id"] for update in found] or handed
             plan.at(f"{name}: answered")
             return found
 
@@ -184,8 +179,6 @@ def _telegram(plan: Plan) -> None:
 
         return from_own_address
 
-    del stopping
-    _wrap(Writer, "commit", around_commit)
     _wrap(TelegramApi, "poll", around_poll)
     _wrap(TelegramApi, "send", around_send)
     _wrap(guarded_http._Stream, "_send", around_bytes)
@@ -246,7 +239,7 @@ def _mongodb(plan: Plan) -> None:
 
     def around_answer(receive: Async) -> Async:
         async def named(self: AsyncConnection, *args: Any, **more: Any) -> Any:
-            for step in _asking.get():
+            for step in _asking.get() if self.ready else ():  # a new connection shakes hands first
                 plan.at(step)
             return await receive(self, *args, **more)
 
