@@ -9,7 +9,7 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-.PHONY: help drill test check lint unit unit-agents unit-rest bench lab-up lab-status lab-down lab-build deps clean
+.PHONY: help drill test check lint unit unit-agents unit-rest test-bot test-rest bench lab-up lab-status lab-down lab-build deps clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -61,8 +61,16 @@ bench:
 
 # images first, with their progress shown; then the quick tests before the slow ones
 test: deps lint lab-build
-	@$(PYTHON) -m pytest -q --tb=short -p no:cacheprovider tests/unit tests/laws
+	@$(MAKE) --no-print-directory -j2 -Oline test-bot test-rest
 	@$(PYTHON) -m pytest -v --tb=short --durations=10 -p no:cacheprovider tests/cluster
+
+FULL := $(PYTHON) -m pytest -q --tb=short -p no:cacheprovider
+BOT := tests/unit/kappa_bot
+test-bot:
+	@$(FULL) $(BOT)
+
+test-rest:
+	@$(FULL) --ignore=$(BOT) tests/unit tests/laws
 
 clean: lab-down
 	rm -rf $(BUILD)/*

@@ -43,6 +43,9 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.1
 """How often a bot that waits for the lease looks whether it was released."""
 
+RELEASE_S = 0.4
+"""How long one step of giving the lease back may take: a stop waits for it."""
+
 
 class LeaseLostError(FatalError):
     """Another bot holds the lease, or it was taken away: this one has to end."""
@@ -277,12 +280,24 @@ class Lease:
         epoch, self.epoch = self.epoch, None
         if epoch is None or self._lost is not None:
             return
+        trouble = await self._give_back(epoch)
+        if trouble:
+            # What locks it is most likely this bot's own last transaction, cut off in the middle.
+            await self._unlock(RELEASE_S)
+            trouble = await self._give_back(epoch)
+        if trouble:
+            log.warning("lease not released, it ends by itself within %.1f s: %s", self.ttl, trouble)
+        else:
+            log.info("lease released, epoch %d", epoch)
+
+    async def _give_back(self, epoch: int) -> str:
+        """Why it could not be given back; "" when it was."""
         try:
-            with pymongo.timeout(0.5):
+            with pymongo.timeout(RELEASE_S):
                 await self._collection.update_one(
                     {"_id": POLLER, "epoch": epoch, "holder": self._holder},
                     [{"$set": {"holder": None, "session": None, "expires": "$$NOW"}}],
                 )
-            log.info("lease released, epoch %d", epoch)
         except PyMongoError as error:
-            log.warning("lease not released, it ends by itself within %.1f s: %s", self.ttl, one_line(error))
+            return one_line(error)
+        return ""

@@ -271,6 +271,8 @@ class Service:
 
         await _within(DRAIN_S, finish())
         await _within(DRAIN_S / 2, tenure.receiver.confirm())
+        # A transaction that is cut off in the middle would keep the lease locked.
+        await _within(DRAIN_S / 2, tenure.writer.settled())
 
     async def _close(self) -> None:
         async def close() -> None:

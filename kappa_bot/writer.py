@@ -69,6 +69,8 @@ class Writer:
         self._session = session
         self._queue: list[_Waiting] = []
         self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
         self._ended = False
 
     async def commit(self, work: Work) -> None:
@@ -77,8 +79,13 @@ class Writer:
             raise asyncio.CancelledError
         waiting = _Waiting(work)
         self._queue.append(waiting)
+        self._settled.clear()
         self._wake.set()
         await waiting.done
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to commit, wanted by anybody or not: no transaction is open then."""
+        await self._settled.wait()
 
     async def run(self) -> None:
         try:
@@ -100,6 +107,7 @@ class Writer:
                 except Exception as error:
                     _resolve(group, error)
                     raise
+            self._settled.set()
 
     def _next_group(self) -> list[_Waiting]:
         count = size = 0

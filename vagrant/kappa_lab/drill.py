@@ -19,7 +19,7 @@ from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import DRILLS, STATE
 from kappa_lab.progress import say, step
-from kappa_lab.scenario import Scenario
+from kappa_lab.scenario import Scenario, Traffic
 from kappa_lab.topology import NODES, VIP, node
 
 JOURNALS = STATE / "journal"
@@ -129,7 +129,7 @@ def stages(record: Record, follower: cluster.LogFollower) -> None:
             "POST", "/traffic",
             {"users": wanted.users, "rate_per_s": wanted.rate_per_s, "seed": record.seed, "languages": ["es", "en"]},
         )  # fmt: skip
-        wait("traffic before the fault", lambda: answered() >= wanted.updates_before, bounds.traffic_s)
+        wait("traffic before the fault", lambda: enough_before(wanted), bounds.traffic_s)
 
     fault = faults.KINDS[scenario.fault]()
     record.fault_node, record.fault_t = holder, time.time()
@@ -155,6 +155,10 @@ def stages(record: Record, follower: cluster.LogFollower) -> None:
 
 def back(seen: cluster.Status, name: str) -> bool:
     return name in seen.online and name in seen.running.get("router", frozenset())
+
+
+def enough_before(wanted: Traffic) -> bool:
+    return answered() >= wanted.updates_before and counted("dialogues_half_way") >= wanted.half_way_before
 
 
 def counted(what: str) -> int:

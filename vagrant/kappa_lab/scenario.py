@@ -21,6 +21,8 @@ class Traffic:
     rate_per_s: float
     """What all users do together, in updates a second."""
     updates_before: int
+    half_way_before: int
+    """So many users are in the middle of registering a place when the fault comes."""
     updates_after: int
     updates_at_least: int
 
@@ -72,6 +74,7 @@ def read(file: Path) -> Scenario:
             users=int(traffic.number("users", LEAST_USERS)),
             rate_per_s=traffic.number("rate_per_s", 0.1),
             updates_before=int(traffic.number("updates_before", 1)),
+            half_way_before=int(traffic.number("half_way_before", 1)),
             updates_after=int(traffic.number("updates_after", 1)),
             updates_at_least=int(traffic.number("updates_at_least", LEAST_UPDATES)),
         ),

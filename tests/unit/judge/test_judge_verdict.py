@@ -15,6 +15,7 @@ Breaks = Callable[[History], None]
 WHOLE, TRAFFIC, TIMELINE = "evidence whole", "traffic was real", "timeline whole"
 POLLER, HOLDER, FENCED = "one poller", "one holder of the virtual IP", "fenced before taken over"
 LOST, TWICE, ORDER, BACK = "nothing lost", "nothing twice", "order kept", "came back"
+SURVIVES = "a dialogue survives"
 
 
 def broken(verdict: Verdict) -> set[str]:
@@ -226,6 +227,30 @@ def nothing_finished(h: History) -> None:
     drop(h.telegram, lambda line: line["e"] == "dialogue")
 
 
+def half_way(h: History) -> dict[str, Any]:
+    """The last thing that one of those did before the fault who were in the middle then."""
+    last = {(u["user"], u["dialogue"]): u for u in h.of("update") if u["t"] < h.fault}
+    return next(u for u in last.values() if u["step"] in ("location", "category", "subcategory"))
+
+
+def half_way_and_never_finished(h: History) -> None:
+    walk = half_way(h)
+    own = [d for d in h.of("dialogue") if (d["user"], d["dialogue"]) == (walk["user"], walk["dialogue"])]
+    h.telegram.remove(own[-1])
+
+
+def half_way_and_asked_again(h: History) -> None:
+    walk = half_way(h)
+    own = [u for u in h.of("update") if (u["user"], u["dialogue"]) == (walk["user"], walk["dialogue"])]
+    own[-1]["step"] = "location"
+
+
+def nobody_half_way(h: History) -> None:
+    for update in h.of("update"):
+        if update["t"] < h.fault:
+            update["step"] = "menu"
+
+
 def place_stored_twice(h: History) -> None:
     place = h.records["places"][2]
     others = {line["update_id"] for line in h.of("update")} - {p["updateId"] for p in h.records["places"]}
@@ -383,7 +408,7 @@ BROKEN: list[tuple[Breaks, set[str], str]] = [
     (cut_was_no_cut, {POLLER}, r"node1 was to have no power, yet it began sendMessage 2\.000 s after"),
     (
         fault_hit_a_passive_node,
-        set(INVARIANTS) - {WHOLE, LOST, TWICE, ORDER},
+        set(INVARIANTS) - {WHOLE, LOST, TWICE, ORDER, SURVIVES},
         r"The fault hit node3, but it was node1 that polled Telegram",
     ),
     (nobody_takes_over, {POLLER, TIMELINE, LOST, TRAFFIC, BACK}, r"No other node polled Telegram after the fault"),
@@ -413,7 +438,10 @@ BROKEN: list[tuple[Breaks, set[str], str]] = [
     (dialogue_left_open, {LOST}, r"Dialogue \d+ of user \d+ was begun and never finished"),
     (work_left, {LOST}, r"2 updates were stored but not worked on"),
     (replies_left, {LOST}, r"1 replies were still unsent"),
-    (nothing_finished, {LOST}, r"No dialogue was finished"),
+    (nothing_finished, {LOST, SURVIVES}, r"No dialogue was finished"),
+    (half_way_and_never_finished, {LOST, SURVIVES}, r"User \d+ was half-way \(at the \w+\) .* never finished dialogue"),
+    (half_way_and_asked_again, {SURVIVES}, r"User \d+ had to repeat location in dialogue \d+"),
+    (nobody_half_way, {SURVIVES}, r"Nobody was half-way through a registration at the fault"),
     (place_stored_twice, {TWICE}, r"The place 'Bache .*' is stored more than once"),
     (update_stored_twice, {TWICE}, r"The place 'something else' is stored more than once \(update \d+\)"),
     (place_under_a_wrong_update, {TWICE}, r"is stored under update 5001, which is no update of its dialogue"),
@@ -426,7 +454,7 @@ BROKEN: list[tuple[Breaks, set[str], str]] = [
     (cluster_says_otherwise, {BACK}, r"At the end the cluster said that the bot runs on no node"),
     (cluster_says_nothing_at_the_end, {BACK}, r"At the end the cluster said that the bot runs on no node"),
     (few_users, {TRAFFIC}, r"Too few users talked to the bot: 19; 20 are the least"),
-    (few_updates, {TRAFFIC}, r"Too few updates were sent: 99; 100 are the least"),
+    (few_updates, {TRAFFIC, SURVIVES}, r"Too few updates were sent: 99; 100 are the least"),
     (nobody_during, {TRAFFIC}, r"No user did anything between fault and first answer"),
     (lost_unseen, {TIMELINE}, r"membership_lost is not known"),
     (journal_has_no_start, {WHOLE}, r"telegram\.jsonl has no start"),

@@ -204,6 +204,17 @@ async def test_a_holders_own_broken_transaction_does_not_keep_it_from_renewing(m
     keeping.cancel()
 
 
+async def test_a_holders_own_broken_transaction_does_not_keep_it_from_being_given_back(made: Parts) -> None:
+    """A stop cuts the writer off in the middle, and not even its abort gets through."""
+    lease = made.lease(ttl=30.0)
+    await lease.acquire()
+    await made.session.start_transaction()
+    await made.database[LEASE].update_one({"epoch": 1}, {"$inc": {"writes": 1}}, session=made.session)
+    await lease.release()
+    found = await made.database[LEASE].find_one()
+    assert found is not None and found["holder"] is None, "the next bot need not wait for its end"
+
+
 async def test_a_process_of_this_host_that_is_gone_need_not_be_waited_for(made: Parts) -> None:
     child = subprocess.Popen(["sleep", "60"])
     try:

@@ -105,9 +105,21 @@ async def test_an_answer_that_offers_nothing_is_complained_about(server: Server)
 async def test_stopping_lets_open_dialogues_finish_and_starts_none(server: Server) -> None:
     async with answering(ScriptedBot(server)):
         await start(server, users=5, rate_per_s=100)
-        await until(lambda: server.lab.traffic.status()["dialogues_open"] == 5)
+        await until(lambda: server.lab.traffic.status()["dialogues_open"] > 2)
+        begun = server.lab.traffic.status()["dialogues_started"]
+        server.lab.traffic.stop(30)
         status = await finish(server)
-    assert status["dialogues_started"] == status["dialogues_finished"] == 5
+    assert status["dialogues_started"] == status["dialogues_finished"] == begun
+
+
+async def test_people_are_at_different_steps_of_their_dialogues(server: Server) -> None:
+    """A fault is to meet some of them half-way, not all of them at the same step."""
+    async with answering(ScriptedBot(server)):
+        await start(server, users=24, rate_per_s=60)
+        people = server.lab.traffic._people
+        await until(lambda: len({person.step for person in people.values()}) >= 6)
+        await until(lambda: server.lab.traffic.status()["dialogues_half_way"] >= 3)
+        await finish(server)
 
 
 async def test_a_repeated_reply_is_noticed_and_does_not_lead_astray(server: Server) -> None:

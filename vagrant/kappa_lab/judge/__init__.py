@@ -5,7 +5,7 @@ small function with its prose beside it:
 
 - at most one poller (`polling`), one holder of the virtual IP (`address`)
 - fenced before taken over, and the node came back (`fencing`)
-- nothing lost, nothing twice, order kept (`updates`)
+- nothing lost, nothing twice, order kept (`updates`); a dialogue survives (`dialogues`)
 - the evidence is whole, the traffic was real, every moment was seen (`witnesses`)
 
 What it lets pass, and why, stands in `tolerances`. A drill passes when every invariant was judged and held: what cannot
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
-from kappa_lab.judge import address, fencing, moments, polling, updates, witnesses
+from kappa_lab.judge import address, dialogues, fencing, moments, polling, updates, witnesses
 from kappa_lab.judge.evidence import Evidence, LackingError, of, read
 from kappa_lab.judge.history import Update
 from kappa_lab.judge.verdict import Answers, Figures, Finding, Seen, Timeline, Verdict
@@ -35,6 +35,7 @@ INVARIANTS: Final[Mapping[str, Callable[[Evidence], Seen]]] = {
     "nothing lost": updates.nothing_lost,
     "nothing twice": updates.nothing_twice,
     "order kept": updates.order_kept,
+    "a dialogue survives": dialogues.dialogues_survive,
     "came back": fencing.came_back,
 }
 

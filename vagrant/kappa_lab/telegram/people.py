@@ -16,6 +16,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+HALF_WAY = ("location", "category", "subcategory")
+"""Steps after which the bot remembers something of a place that is not registered yet."""
+
 STEPS = ("start", "language", "terms", "menu", "register", "location", "category", "subcategory", "description")
 
 _LANGUAGE = {
@@ -99,6 +102,15 @@ class Person:
     def open(self) -> bool:
         """Whether a dialogue is going on."""
         return self.step is not None
+
+    @property
+    def progress(self) -> int:
+        """How far in the dialogue: the steps done."""
+        return STEPS.index(self.step) + 1 if self.step is not None else 0
+
+    @property
+    def half_way(self) -> bool:
+        return self.step in HALF_WAY
 
     @property
     def marker(self) -> str:

@@ -1,8 +1,9 @@
 """The lab's traffic: many people at once, at a given rate.
 
-One pacer lets one person act at a time, `rate_per_s` times a second at most; the person who has been ready longest goes
-first. Stopping starts no new dialogue and lets the open ones come to their end; whatever is open when the time is over
-has failed, and says at which step it stood.
+One pacer lets one person act at a time, `rate_per_s` times a second at most. Of those who are ready two are drawn, and
+the one who is further in their dialogue goes: so people are soon at all its steps, and not all at the same. Stopping
+starts no new dialogue and lets the open ones come to their end; whatever is open when the time is over has failed, and
+says at which step it stood.
 """
 
 import asyncio
@@ -131,6 +132,7 @@ class Traffic:
             "dialogues_started": self._counts.dialogues_started,
             "dialogues_finished": self._counts.dialogues_finished,
             "dialogues_failed": self._counts.dialogues_failed,
+            "dialogues_half_way": sum(person.half_way for person in self._people.values()),
             "dialogues_open": sum(person.open for person in self._people.values()),
             "updates_sent": self._counts.updates_sent,
             "updates_answered": self._counts.updates_answered,
@@ -157,11 +159,11 @@ class Traffic:
                     self._give_up()
                 if not any(person.open for person in self._people.values()):
                     return
-            if now >= next_at and self._let_one_act(now):
+            if now >= next_at and self._let_one_act(now, rng):
                 next_at = max(next_at + rng.uniform(0.5, 1.5) / plan.rate_per_s, now - 1.0)
             await asyncio.sleep(min(max(next_at - time.monotonic(), 0.002), 0.05))
 
-    def _let_one_act(self, now: float) -> bool:
+    def _let_one_act(self, now: float, rng: random.Random) -> bool:
         ready = [
             person
             for person in self._people.values()
@@ -170,7 +172,7 @@ class Traffic:
         ]
         if not ready:
             return False
-        person = min(ready, key=lambda person: person.ready_at)
+        person = max(rng.choices(ready, k=2), key=lambda person: person.progress)
         action = person.next_action
         if action is None:
             action = person.begin()
