@@ -213,7 +213,7 @@ def _resolve(group: Iterable[_Waiting], error: Exception | None = None) -> None:
 
 
 async def _abandon(session: AsyncClientSession) -> None:
-    """End the open transaction, with its lock on the lease, even while the writer is being cancelled again and again."""
+    """End the open transaction, with its lock on the lease, however often the writer is cancelled meanwhile."""
     # A context of its own: an attempt that has used up its time leaves none for this.
     aborting = asyncio.create_task(_abort(session), context=Context())
     cancelled: asyncio.CancelledError | None = None
