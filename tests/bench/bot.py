@@ -187,9 +187,12 @@ class Bench:
     def _paced(self, start: Callable[[], Any], updates: int) -> list[float]:
         """Milliseconds from what a user did to its answer."""
         self._empty()
+        self._journal.forget()
         with start():
+            # The poll that waits may still be that of the one before.
+            until(lambda: any(line["method"] == "getUpdates" for line in self._journal.events("begin")), "it polls")
+            until(lambda: self._lab.lab("GET", "/updates")["poll_waiting"], "it waits for updates")
             self._journal.forget()
-            until(lambda: self._lab.lab("GET", "/updates")["poll_waiting"], "it polls")
             began = time.monotonic()
             for number in range(updates):
                 time.sleep(max(0.0, began + number / RATE_PER_S - time.monotonic()))
@@ -199,8 +202,8 @@ class Bench:
         return [(line["t"] - wrote[line["update_id"]]) * 1000 for line in self._journal.events("answered")]
 
     def _promotions(self, count: int) -> list[float]:
-        """Milliseconds from the order to the first getUpdates."""
-        self._empty()
+        """Milliseconds from the order to the first getUpdates, of a bot that has something stored already."""
+        self._backlog(self._ours, 100, "Updates")
         found = []
         bot = self._lab.start_bot(standby=True)
         bot.until_role("standby")

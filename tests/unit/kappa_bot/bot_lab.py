@@ -153,6 +153,8 @@ class BotLab:
     control_url: str = ""
     lease_ttl: float = 2.0
     poll_timeout: int = 5
+    callback_answer_s: float = 15.0
+    """How long Telegram takes the answer to a tap."""
     root: Path = ROOT
     bots: list[Bot] = field(default_factory=list)
     relays: list[Relay] = field(default_factory=list)
@@ -237,6 +239,7 @@ class BotLab:
             [
                 *(sys.executable, "-m", "kappa_lab.telegram", "--bind", "127.0.0.1:0", "--control", "127.0.0.1:0"),
                 *("--token-file", str(self.directory / "token"), "--journal", str(self.journal_file), *names),
+                f"--callback-answer-s={self.callback_answer_s}",
             ],
             env=self.env(),
             stdout=subprocess.PIPE,

@@ -23,6 +23,7 @@ from pymongo.database import Database
 from tests.unit.kappa_bot.bot_lab import BotLab, Json
 from tests.unit.kappa_bot.steps import life_of
 
+WITH_WORDS = ("sendMessage", "editMessageText")
 NOT_MODIFIED = "message is not modified"
 
 
@@ -98,8 +99,8 @@ def schedule(seed: int, steps: tuple[str, ...], each: int, outside: int) -> list
 class _Chat:
     """The replies of one chat: as they were put into the outbox, and how those that arrived can be matched to them."""
 
-    outbox: list[tuple[str, str, int]] = field(default_factory=list)
-    """(reply, method, checksum of its words)."""
+    outbox: list[tuple[str, str, int | None]] = field(default_factory=list)
+    """(reply, method, checksum of its words; None where the journal has none)."""
     last: tuple[int, int] = (0, -1)
     """(update, number) of the last one put there."""
     read: set[int] = field(default_factory=lambda: {0})
@@ -190,8 +191,8 @@ class Judge:
         chat = self._chats.setdefault(document["chat"], _Chat())
         number = (document["updateId"], document["n"])
         assert number > chat.last, f"chat {document['chat']}: reply {number} put into the outbox after {chat.last}"
-        words = document["text"] if document["method"] != "answerCallbackQuery" else ""
-        chat.outbox.append((document["_id"], document["method"], zlib.crc32(words.encode())))
+        words = zlib.crc32(document["text"].encode()) if document["method"] in WITH_WORDS else None
+        chat.outbox.append((document["_id"], document["method"], words))
         chat.last = number
         self._place[document["_id"]] = (chat, len(chat.outbox))
 
@@ -224,7 +225,7 @@ class Judge:
             if not 0 <= at < len(chat.outbox):
                 return False
             _, wanted, words = chat.outbox[at]
-            return wanted == method and (text is None or words == text)
+            return wanted == method and (None in (words, text) or words == text)
 
         on = {at + 1 for at in chat.read if fits(at)}
         again = {at for at in chat.read if first and fits(at - 1)}
