@@ -55,7 +55,7 @@ class Size:
     drains: int
 
 
-FULL = Size(rounds=5, updates=1000, paced=400, promotes=25, standbys=3, drain=10_000, drains=3)
+FULL = Size(rounds=5, updates=1000, paced=100, promotes=25, standbys=3, drain=10_000, drains=3)
 QUICK = Size(rounds=1, updates=200, paced=20, promotes=3, standbys=1, drain=400, drains=1)
 
 
@@ -122,9 +122,10 @@ class Bench:
             found.ours.append(self._backlog(self._ours, size.updates, "Updates"))
             found.peer.append(self._backlog(self._peer, size.updates, "Peer"))
             found.concurrent.append(self._backlog(lambda: self._peer("concurrent"), size.updates, "Peer"))
-        for name, start in (("ours", self._ours), ("peer", self._peer)):
-            self._say(f"answer time, {name}")
-            found.answers_ms[name] = self._paced(start, size.paced)
+        for number in range(1, size.rounds + 1):
+            self._say(f"answer time, round {number} of {size.rounds}")
+            found.answers_ms["ours"] += self._paced(self._ours, size.paced)
+            found.answers_ms["peer"] += self._paced(self._peer, size.paced)
         self._say(f"{size.promotes} promotions")
         found.promotes_ms = self._promotions(size.promotes)
         self._say("memory of a standby")
