@@ -154,9 +154,9 @@ def _telegram(plan: Plan) -> None:
         return named
 
     def around_send(send: Async) -> Async:
-        async def named(self: TelegramApi, chat: int, reply: Any) -> Any:
+        async def named(*args: Any, **more: Any) -> Any:
             with _set(_request, "reply"):
-                found = await send(self, chat, reply)
+                found = await send(*args, **more)
             plan.at("reply: answered")
             return found
 

@@ -105,8 +105,10 @@ class Person:
 
     @property
     def progress(self) -> int:
-        """How far in the dialogue: the steps done."""
-        return STEPS.index(self.step) + 1 if self.step is not None else 0
+        """How far in the dialogue: the steps done. A step off the walk to a place counts as its end."""
+        if self.step is None:
+            return 0
+        return STEPS.index(self.step) + 1 if self.step in STEPS else len(STEPS)
 
     @property
     def half_way(self) -> bool:
