@@ -153,11 +153,11 @@ class BotLab:
     control_url: str = ""
     lease_ttl: float = 2.0
     poll_timeout: int = 5
-    callback_answer_s: float = 15.0
-    """How long Telegram takes the answer to a tap."""
     root: Path = ROOT
     bots: list[Bot] = field(default_factory=list)
     relays: list[Relay] = field(default_factory=list)
+    callback_answer_s: float = 15.0
+    """How long Telegram takes the answer to a tap."""
     _telegram: "subprocess.Popen[bytes] | None" = None
 
     @property
