@@ -151,13 +151,13 @@ class BotLab:
     password: str
     base_url: str = "http://127.0.0.1:9/bot"
     control_url: str = ""
+    callback_answer_s: float = 15.0
+    """How long Telegram takes the answer to a tap."""
     lease_ttl: float = 2.0
     poll_timeout: int = 5
     root: Path = ROOT
     bots: list[Bot] = field(default_factory=list)
     relays: list[Relay] = field(default_factory=list)
-    callback_answer_s: float = 15.0
-    """How long Telegram takes the answer to a tap."""
     _telegram: "subprocess.Popen[bytes] | None" = None
 
     @property
