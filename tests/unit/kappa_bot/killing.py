@@ -125,10 +125,9 @@ class Judge:
         self.places: Counter[int] = Counter()
         self.confirmed: set[int] = set()
         self.sent: set[int] = set()
-        self.requests: Counter[int] = Counter()
-        """By life: requests of any kind that reached the server."""
         self.writes: Counter[bytes] = Counter()
         """By session: what was committed in its transactions."""
+        self._silenced: set[int | bytes] = set()
         self.replies = 0
 
     @property
@@ -138,6 +137,11 @@ class Judge:
     def close(self) -> None:
         self._stream.close()
         self._journal.close()
+
+    def silence(self, life: int, session: bytes) -> None:
+        """From now on that life and its session are to do nothing any more."""
+        self.look()
+        self._silenced |= {life, session}
 
     def look(self) -> None:
         """Everything that has happened so far: nothing lost, nothing twice, nothing out of order."""
@@ -171,7 +175,9 @@ class Judge:
     def _read_database(self) -> None:
         while (event := self._stream.try_next()) is not None:
             if "lsid" in event:
-                self.writes[bytes(event["lsid"]["id"])] += 1
+                session = bytes(event["lsid"]["id"])
+                assert session not in self._silenced, f"it wrote after another had taken over: {event['ns']}"
+                self.writes[session] += 1
             collection = event["ns"]["coll"]
             if event["operationType"] == "delete" and collection == "Replies":
                 self._removed.append(event["documentKey"]["_id"])
@@ -205,7 +211,7 @@ class Judge:
         elif event == "begin":
             life = life_of(line["node"])
             assert life is not None, f"a request from elsewhere: {line}"
-            self.requests[life] += 1
+            assert life not in self._silenced, f"it asked Telegram after another had taken over: {line['method']}"
             self._begun[line["id"]] = line
         elif event == "reply":
             self._arrived(line, line["method"], line["text"])

@@ -81,9 +81,9 @@ def _live_and_die(lab: BotLab, lives: Lives, judge: Judge, life: int, death: Dea
     assert ended == -signal.SIGKILL, f"it ended with {ended} (None: not at all): {_last_words(lives)}"
 
 
-def _ended(lives: Lives, judge: Judge, pid: int, within_s: int = 30) -> int | None:
+def _ended(lives: Lives, judge: Judge, pid: int) -> int | None:
     """How it ended; whatever is wrong is said meanwhile: it may be why it does not end."""
-    for _ in range(within_s):
+    for _ in range(30):
         ended = lives.wait(pid, 1.0)
         judge.look()
         if ended is not None:
@@ -111,7 +111,7 @@ def _live_on(lab: BotLab, lives: Lives, judge: Judge, life: int) -> None:
 
 
 def _last_words(lives: Lives) -> str:
-    return "\n".join(lives.log.read_text().splitlines()[-5:])
+    return "\n".join(lives.log.read_text().splitlines()[-12:])
 
 
 @pytest.mark.slow
@@ -123,22 +123,20 @@ def test_frozen_at_every_step_and_woken_after_another_took_over(lab: BotLab, see
     steps = [*IN_A_TENURE, *dice.choices(IN_A_TENURE, k=FREEZES - len(IN_A_TENURE))]
     dice.shuffle(steps)
     steps = [step for step in steps if step == os.environ.get("KAPPA_STEP", step)]
-    requests: dict[int, int] = {}
     with judged(lab) as (lives, judge):
         lab.lab("POST", "/traffic", {**TRAFFIC, "seed": seed})
         for number, step in enumerate(steps):
             try:
-                requests[2 * number] = _freeze(lab, lives, judge, 2 * number, step)
+                _freeze(lab, lives, judge, 2 * number, step)
             except AssertionError as wrong:
                 raise AssertionError(f"seed {seed}, freeze {number}, at {step!r}: {wrong}") from wrong
         _live_on(lab, lives, judge, 2 * len(steps))
-        assert {life: judge.requests[life] for life in requests} == requests, "a bot that was frozen asked Telegram"
         assert len(judge.writes) > len(steps), "the database's witness does not see whose writes they are"
     assert Counter(step for _, step in lives.hits()) == Counter(steps)
 
 
-def _freeze(lab: BotLab, lives: Lives, judge: Judge, life: int, step: str) -> int:
-    """One bot frozen, another in its place, the first woken; returns how many requests the first had sent."""
+def _freeze(lab: BotLab, lives: Lives, judge: Judge, life: int, step: str) -> None:
+    """One bot frozen, another in its place, the first woken: to the end of the test the judge knows that it is over."""
     frozen = lives.start(life, lab.config("frozen"), step, 1, signal.SIGSTOP)
     until(lambda: _is_stopped(frozen), "it has reached the step")
     with lab.db() as db:
@@ -146,21 +144,14 @@ def _freeze(lab: BotLab, lives: Lives, judge: Judge, life: int, step: str) -> in
     assert lease is not None
     successor = lives.start(life + 1, lab.config("bot"))
     until(lambda: lab.status("bot").get("role") == "active", "the other has taken over")
-    judge.look()
-    wrote, asked = judge.writes[bytes(lease["session"])], judge.requests[life]
+    judge.silence(life, bytes(lease["session"]))
     os.kill(frozen, signal.SIGCONT)
-    ended = _ended(lives, judge, frozen, 5)
-    lab.lab("GET", "/health")  # whatever came before this has been read by now
-    judge.look()
-    assert judge.writes[bytes(lease["session"])] == wrote, "it wrote after another had taken over"
-    assert judge.requests[life] == asked, "it asked Telegram after another had taken over"
-    if ended is None:
-        ended = _ended(lives, judge, frozen)
+    ended = _ended(lives, judge, frozen)
     assert ended == 4, f"it ended with {ended} (None: not at all): {_last_words(lives)}"
     assert "kappa-bot: lease lost: epoch" in _last_words(lives)
     os.kill(successor, signal.SIGKILL)
     assert lives.wait(successor, 30) == -signal.SIGKILL
-    return asked
+    judge.look()
 
 
 def _is_stopped(pid: int) -> bool:
