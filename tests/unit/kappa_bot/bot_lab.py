@@ -153,6 +153,8 @@ class BotLab:
     password: str
     base_url: str = "http://127.0.0.1:9/bot"
     control_url: str = ""
+    callback_answer_s: float = 15.0
+    """How long Telegram takes the answer to a tap."""
     lease_ttl: float = 2.0
     poll_timeout: int = 5
     receive: str = "polling"
@@ -261,6 +263,7 @@ class BotLab:
             [
                 *(sys.executable, "-m", "kappa_lab.telegram", "--bind", "127.0.0.1:0", "--control", "127.0.0.1:0"),
                 *("--token-file", str(self.directory / "token"), "--journal", str(self.journal_file), *names),
+                f"--callback-answer-s={self.callback_answer_s}",
             ],
             env=self.env(),
             stdout=subprocess.PIPE,
@@ -277,6 +280,13 @@ class BotLab:
         bot = Bot(name, str(self.directory / f"{name}.sock"), log, process)
         self.bots.append(bot)
         return bot
+
+    def status(self, name: str) -> Json:
+        """What the bot of that name says of itself; nothing when it does not answer."""
+        try:
+            return control.ask(str(self.directory / f"{name}.sock"), "status")
+        except (OSError, ValueError):
+            return {}
 
     def active_bot(self, name: str = "bot", **changed: Any) -> Bot:
         bot = self.start_bot(name, **changed)

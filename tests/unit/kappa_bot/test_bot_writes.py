@@ -5,18 +5,20 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import pymongo
 import pytest
 from bson import ObjectId
 from pymongo import InsertOne
 from pymongo.errors import AutoReconnect, OperationFailure
 from telegram.error import BadRequest, Conflict, Forbidden, InvalidToken, NetworkError, RetryAfter
 
-from kappa_bot.database import DATA, REPLIES, UPDATES
+from kappa_bot.database import DATA, LEASE, REPLIES, UPDATES
 from kappa_bot.exits import Exit, FatalError
 from kappa_bot.handlers import App, take_turn
 from kappa_bot.lease import Lease, LeaseLostError
 from kappa_bot.polling import PROBE_BACK, Polling
 from kappa_bot.sender import Sender
+from kappa_bot.tasks import AGAIN_S, end
 from kappa_bot.texts import say
 from kappa_bot.turn import Dialogue
 from kappa_bot.writer import RefusedError, Work, Writer
@@ -224,6 +226,32 @@ async def test_a_transaction_that_meets_a_step_down_is_tried_again(
     assert not errors
     assert await running.count(UPDATES) == 1
     assert running.made.router.state == "ok"
+
+
+async def test_a_transaction_cut_off_in_the_middle_is_ended_however_often_the_writer_is_cancelled(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, session = running.made, running.made.session
+    writer = made.writer(running.lease)
+    write, abort, written = writer._write, session.abort_transaction, asyncio.Event()
+
+    async def standing_still(works: Any, session: Any) -> None:
+        await write(works, session)
+        written.set()
+        await asyncio.Event().wait()
+
+    async def slowly() -> None:
+        await asyncio.sleep(2.5 * AGAIN_S)  # two more cancellations come meanwhile
+        await abort()
+
+    monkeypatch.setattr(writer, "_write", standing_still)
+    monkeypatch.setattr(session, "abort_transaction", slowly)
+    task = asyncio.create_task(writer.run())
+    commit = asyncio.create_task(writer.commit(Work()))
+    await asyncio.wait_for(written.wait(), 20)
+    await end([task, commit])
+    with pymongo.timeout(10):  # its lock would be kept for a minute
+        await made.database[LEASE].update_one({}, {"$inc": {"writes": 1}})
 
 
 async def test_work_that_the_database_refuses_does_not_hold_up_the_rest(running: Running) -> None:

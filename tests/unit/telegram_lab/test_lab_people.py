@@ -207,6 +207,16 @@ def next_step(somebody: Person, *messages: dict[str, Any]) -> str | None:
     return somebody.next_action.step if somebody.next_action else None
 
 
+def test_progress_is_counted_in_steps_and_a_step_off_the_walk_is_no_error() -> None:
+    who = person()
+    assert who.progress == 0
+    for number, step in enumerate(STEPS, start=1):
+        who.acted(Action(step), number)
+        assert who.progress == number
+    who.acted(Action("something else"), 99)
+    assert who.progress == len(STEPS)
+
+
 def test_the_marker_is_unique_to_the_dialogue() -> None:
     somebody = person()
     assert somebody.marker == "Bache 7-1 k1f"

@@ -10,6 +10,7 @@ import asyncio
 import random
 import secrets
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -246,6 +247,7 @@ class Traffic:
             user=number if person else delivery.chat_id,
             method=delivery.method,
             message_id=delivery.message_id,
+            text=zlib.crc32(str((delivery.message or {}).get("text", "")).encode()),
         )
         if delivery.message is None or delivery.method not in COUNTED:
             return
