@@ -14,12 +14,17 @@ from pymongo import DeleteOne
 from pymongo.errors import PyMongoError
 from telegram.error import BadRequest, ChatMigrated, Forbidden, RetryAfter, TelegramError
 
+from kappa_bot import map_page
 from kappa_bot.clock import boottime
-from kappa_bot.database import OPERATION_LIMIT_S, REPLIES, Database, one_line
+from kappa_bot.config import Map
+from kappa_bot.counts import counts
+from kappa_bot.database import OPERATION_LIMIT_S, REPLIES, Database, one_line, passing
 from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
 from kappa_bot.logs import log, whereabouts
-from kappa_bot.receiver import retry_after
+from kappa_bot.places import marks
+from kappa_bot.queries import MapOrder
+from kappa_bot.receiving import retry_after
 from kappa_bot.telegram_api import SEND_AT_ONCE, TelegramApi
 from kappa_bot.turn import Document, Reply
 from kappa_bot.writer import Work, Writer
@@ -34,9 +39,12 @@ STALE = timedelta(hours=24)
 class Sender:
     """Empties the outbox. One runs while the lease is held."""
 
-    def __init__(self, api: TelegramApi, database: Database, lease: Lease, writer: Writer, router: Way) -> None:
+    def __init__(
+        self, api: TelegramApi, database: Database, lease: Lease, writer: Writer, router: Way, tiles: Map | None = None
+    ) -> None:
         self.telegram = Way("sending replies")
         self._router = router
+        self._tiles = tiles or Map()
         self._api = api
         self._database = database
         self._lease = lease
@@ -93,7 +101,9 @@ class Sender:
             for document in replies:
                 if datetime.now(UTC) - document["creationDate"] < STALE:
                     await self._deliver(chat, document["_id"], Reply.from_document(document))
+                    counts.reply_s.add((datetime.now(UTC) - document["creationDate"]).total_seconds())
                 else:
+                    counts.dropped += 1
                     log.warning("reply %s could not be sent for a day: dropped", document["_id"])
                 await self._writer.commit(Work([(REPLIES, DeleteOne({"_id": document["_id"]}))]))
         finally:
@@ -103,14 +113,18 @@ class Sender:
 
     async def _deliver(self, chat: int, name: str, reply: Reply) -> None:
         """Return once Telegram has accepted the reply, or refused it for good."""
-        pause = 0.2
+        pause, attempts = 0.2, 0
         while True:
             await self._lease.held()
             await self._obey(chat)
+            attempts += 1
+            counts.repeated += attempts > 1
             try:
+                document = await self._draw(reply.map) if reply.map is not None else None
                 async with self._room:
-                    await self._lease.during(self._api.send(chat, reply))
+                    await self._lease.during(self._api.send(chat, reply, document))
                 self.telegram.works()
+                counts.sent += 1
                 return
             except LapsedError:
                 continue
@@ -121,6 +135,7 @@ class Sender:
                 self.telegram.works()
                 instead = _after_refusal(name, reply, error)
                 if instead is None:
+                    counts.dropped += 1
                     return
                 reply = instead
                 continue
@@ -128,11 +143,26 @@ class Sender:
                 if not self._lease.valid:
                     continue
                 self.telegram.fails(one_line(error))
+            except PyMongoError as error:
+                if not passing(error):
+                    log.error("reply %s cannot be drawn: %s", name, one_line(error))
+                    return
+                self._router.fails(one_line(error))
+            except map_page.MissingError as error:
+                # The list in the chat has been sent; the map is lost, not the user's dialogue.
+                log.error("reply %s cannot be drawn: %s", name, error)
+                return
             except ValueError as error:
                 log.error("reply %s cannot be sent: %s", name, whereabouts(error))
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, 10.0)
+
+    async def _draw(self, order: MapOrder) -> bytes:
+        """The map as it is now: the outbox holds what it shows, not the file."""
+        with pymongo.timeout(OPERATION_LIMIT_S):
+            shown = await marks(self._database, order)
+        return map_page.draw(order, shown, self._tiles)
 
     def _flood(self, chat: int, seconds: float) -> None:
         """Obey a 429. Two chats of which it is said at once mean that it is said of the bot: all wait."""

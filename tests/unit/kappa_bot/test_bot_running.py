@@ -29,7 +29,7 @@ def register(lab: BotLab, chat: int, description: str, language: str = "en") -> 
     message = lab.answered(chat, text="/start", language=language)
     message = lab.tap(chat, message, say(language, "language_name"), language=language)
     lab.tap(chat, message, say(language, "accept"), language=language)
-    lab.answered(chat, text="/todo" if language == "en" else "/Hacer", language=language)
+    lab.answered(chat, text="/register" if language == "en" else "/Registrar", language=language)
     message = lab.answered(chat, latitude=10.5, longitude=-66.9, language=language)
     message = lab.tap(chat, message, {"en": "Events", "es": "Eventos"}[language], language=language)
     lab.tap(chat, message, {"en": "Protest", "es": "Protesta"}[language], language=language)
@@ -55,7 +55,10 @@ def test_a_button_tapped_late_gets_help_and_the_buttons_are_gone_from_where_they
     terms = lab.tap(CHAT, language, "English")
     assert terms["message_id"] == language["message_id"], "the next step stands where the buttons were"
     accepted = lab.tap(CHAT, terms, say("en", "accept"))
-    assert rows(accepted) == []
+    assert [button["text"] for row in rows(accepted) for button in row] == [
+        say("en", key) for key in ("menu_register", "menu_search", "menu_near")
+    ]
+    lab.answered(CHAT, text="/register")
     categories = lab.answered(CHAT, latitude=1.0, longitude=2.0)
     subcategories = lab.tap(CHAT, categories, "Danger")
     lab.tap(CHAT, subcategories, "Fire")
@@ -328,8 +331,8 @@ def test_the_bots_user_can_do_what_the_bot_does_and_nothing_else(lab: BotLab) ->
             lambda: db[LEASE].insert_one({"_id": "other"}),
             lambda: db[UPDATES].delete_many({}),
             lambda: db[DATA].delete_many({}),
-            lambda: db[DATA].update_many({}, {"$set": {"complaints": 9}}),
-            lambda: db.Categories.insert_one({"Name_en": "x"}),
+            lambda: db.Categories.update_many({}, {"$set": {"Name_en": "x"}}),
+            lambda: db.Subcategories.delete_many({}),
             db[DATA].drop,
             lambda: db[DIALOGUES].create_index("x"),
             lambda: db.Another.insert_one({}),
@@ -363,6 +366,10 @@ def test_the_database_refuses_what_is_no_place(lab: BotLab) -> None:
             {"type": "Point"},
             {"properties": {"Subcategory": "x", "Popup_en": "x", "Popup_es": "x"}},
             {"complaints": "none"},
+            {"complaints": -1},
+            {"complaintsUsers": ["123456789"]},
+            {"complaintsUsers": ["a" * 64]},
+            {"complaints": 2, "complaintsUsers": ["a" * 64] * 2},
         ):
             with pytest.raises(OperationFailure) as caught:
                 db[DATA].insert_one({**good, "updateId": 2, **change})
