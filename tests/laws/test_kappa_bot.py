@@ -42,17 +42,14 @@ def test_law_1_a_lease_that_is_taken_before_it_has_ended(tmp_path: Path) -> None
 
 
 def test_law_2_an_update_acknowledged_before_it_is_stored(tmp_path: Path) -> None:
-    edits = [
-        Edit("kappa_bot/receiving.py", "import json\n", "import asyncio\nimport json\n"),
-        Edit(
-            "kappa_bot/receiving.py",
-            "await self._writer.commit(Work(ops))",
-            "self._storing = asyncio.ensure_future(self._writer.commit(Work(ops)))\n"
-            "        self._storing.add_done_callback(lambda _: self.on_received(len(updates)))",
-        ),
-    ]
+    edit = Edit(
+        "kappa_bot/polling.py",
+        "await self._store(updates)",
+        "self._storing = asyncio.ensure_future(self._store(updates))\n"
+        "        self._storing.add_done_callback(lambda _: self.on_received(len(updates)))",
+    )
     assert "update not in confirmed" in red(
-        tmp_path, edits, [f"{TESTS}/test_bot_running.py::test_an_update_is_stored_before_it_is_acknowledged"]
+        tmp_path, [edit], [f"{TESTS}/test_bot_running.py::test_an_update_is_stored_before_it_is_acknowledged"]
     )
 
 
