@@ -93,9 +93,10 @@ class Polling(Receiver):
         self._confirmed = True
         return updates
 
-    def _probe_offset(self) -> int | None:
+    def _probe_offset(self) -> int:
         if self._offset is None:
-            return None
+            # Below every update_id: acknowledges nothing, and is not what the predecessor's last poll named.
+            return 1
         return max(1, self._offset - PROBE_BACK - ((self._lease.epoch or 0) * 7 + self._probes) % PROBE_BACK)
 
     async def _store_batch(self, updates: list[dict[str, Any]]) -> None:

@@ -57,6 +57,9 @@ class Sender:
         self._not_before: dict[int, float] = {}
         """By chat, CLOCK_BOOTTIME: what Telegram's 429 asked for."""
         self._all_not_before = 0.0
+        self._landing = False
+        self._in_the_air: set[int] = set()
+        """Chats with a reply on its way, or arrived and not yet noted."""
 
     def wake(self) -> None:
         """There are new replies in the outbox."""
@@ -66,6 +69,15 @@ class Sender:
     async def drained(self) -> None:
         """Wait until nothing is left to send."""
         await self._idle.wait()
+
+    async def landed(self) -> None:
+        """Begin to send nothing more, and wait until what is on its way has arrived and is noted.
+
+        To cancel it there would have it sent again by the next tenure, though nobody crashed.
+        """
+        self._landing = True
+        while self._in_the_air:
+            await asyncio.sleep(0.005)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as chats:
@@ -106,7 +118,9 @@ class Sender:
                     counts.dropped += 1
                     log.warning("reply %s could not be sent for a day: dropped", document["_id"])
                 await self._writer.commit(Work([(REPLIES, DeleteOne({"_id": document["_id"]}))]))
+                self._in_the_air.discard(chat)
         finally:
+            self._in_the_air.discard(chat)
             self._busy.discard(chat)
             self._not_before.pop(chat, None)
             self._wake.set()
@@ -122,13 +136,16 @@ class Sender:
             try:
                 document = await self._draw(reply.map) if reply.map is not None else None
                 async with self._room:
+                    await self._take_off(chat)
                     await self._lease.during(self._api.send(chat, reply, document))
                 self.telegram.works()
                 counts.sent += 1
                 return
             except LapsedError:
+                self._in_the_air.discard(chat)
                 continue
             except RetryAfter as error:
+                self._in_the_air.discard(chat)
                 self._flood(chat, retry_after(error))
                 continue
             except (BadRequest, Forbidden, ChatMigrated) as error:
@@ -140,6 +157,7 @@ class Sender:
                 reply = instead
                 continue
             except TelegramError as error:
+                self._in_the_air.discard(chat)
                 if not self._lease.valid:
                     continue
                 self.telegram.fails(one_line(error))
@@ -157,6 +175,11 @@ class Sender:
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, 10.0)
+
+    async def _take_off(self, chat: int) -> None:
+        if self._landing:
+            await asyncio.Event().wait()  # until the tenure's end cancels it
+        self._in_the_air.add(chat)
 
     async def _draw(self, order: MapOrder) -> bytes:
         """The map as it is now: the outbox holds what it shows, not the file."""

@@ -314,6 +314,7 @@ class Service:
             await tenure.sender.drained()
 
         await within(DRAIN_S, finish())
+        await within(DRAIN_S, tenure.sender.landed())
         await within(DRAIN_S / 2, tenure.receiver.confirm())
         # A transaction that is cut off in the middle would keep the lease locked.
         await within(DRAIN_S / 2, tenure.writer.settled())

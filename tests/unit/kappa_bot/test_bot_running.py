@@ -135,6 +135,34 @@ def test_a_stop_is_quick_finishes_what_is_held_and_gives_the_lease_back(lab: Bot
     assert lab.traffic_done()["complaints"] == []
 
 
+def test_a_reply_on_its_way_when_the_tenure_ends_arrives_once(lab: BotLab) -> None:
+    """The user has it already, and Telegram's answer takes longer than the bot would go on."""
+    bot = lab.active_bot()
+    lab.answered(CHAT, text="/start")
+    lab.fault(kind="slow", seconds=0.9, when="after", methods=["sendMessage"])
+    lab.do(CHAT, text="/todo")
+    until(lambda: len(lab.chat(CHAT)) == 2, "the reply has arrived")
+    assert bot.order("demote", wait_s=10)["role"] == "standby"
+    with lab.db() as db:
+        assert db["Replies"].count_documents({}) == 0, "and it is noted that it has"
+    lab.lab("DELETE", "/fault")
+    assert bot.order("promote", wait_s=10)["role"] == "active"
+    lab.answered(CHAT, text="/todo")
+    assert len(lab.journal("repeat")) == 0 and len(lab.chat(CHAT)) == 3
+
+
+def test_a_promotion_of_a_bot_that_never_received_anything_is_served_at_once(lab: BotLab) -> None:
+    """Telegram makes a poll wait that repeats the offset of the one before, which was the predecessor's: none."""
+    lab.active_bot("first").order("demote", wait_s=10)
+    began = [line["t"] for line in lab.journal("begin") if line["method"] == "getUpdates"]
+    second = lab.start_bot("second", standby=True)
+    second.until_role("standby")
+    assert second.order("promote", wait_s=10)["role"] == "active"
+    polls = [line for line in lab.journal("begin") if line["method"] == "getUpdates" and line["t"] > began[-1]]
+    ends = {line["id"]: line["t"] for line in lab.journal("end")}
+    assert ends[polls[0]["id"]] - polls[0]["t"] < 2.0, "not held for Telegram's three seconds"
+
+
 @pytest.mark.parametrize("role", ["active", "standby"])
 def test_a_stop_succeeds_whatever_state_mongodb_and_telegram_are_in(lab: BotLab, role: str) -> None:
     bot = lab.start_bot(standby=role == "standby")

@@ -351,7 +351,7 @@ async def test_the_first_poll_is_quick_and_repeats_no_offset_of_the_predecessor(
     telegram = running.telegram
     telegram.batches = [[text_update(FIRST, CHAT, "a"), text_update(FIRST + 1, CHAT, "b")]]
     await _run_until(running, lambda: len(telegram.polls) >= 3)
-    assert telegram.polls[0] == (None, 0), "nothing is stored: from the beginning"
+    assert telegram.polls[0] == (1, 0), "nothing is stored: below all there is, and no repeat of an earlier (None, …)"
     assert telegram.polls[1] == (FIRST + 2, 5)
     first = telegram.polls.copy()
     telegram.polls.clear()
