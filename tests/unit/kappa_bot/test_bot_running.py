@@ -139,7 +139,7 @@ def test_a_reply_on_its_way_when_the_tenure_ends_arrives_once(lab: BotLab) -> No
     """The user has it already, and Telegram's answer takes longer than the bot would go on."""
     bot = lab.active_bot()
     lab.answered(CHAT, text="/start")
-    lab.fault(kind="slow", seconds=0.9, when="after", methods=["sendMessage"])
+    lab.fault(kind="slow", seconds=1.15, when="after", methods=["sendMessage"])
     lab.do(CHAT, text="/todo")
     until(lambda: len(lab.chat(CHAT)) == 2, "the reply has arrived")
     assert bot.order("demote", wait_s=10)["role"] == "standby"
