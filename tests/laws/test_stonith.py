@@ -83,7 +83,7 @@ BROKEN: dict[str, tuple[list[Edit], str]] = {
     ),
     # who may fence at all
     "an answer without proof is believed": (
-        [Edit("stonith/agent/ask.py", "if not wire.same(mac, wire.reply_mac(self._key, asked, reply)):", "if False:")],
+        [Edit("stonith/agent/ask.py", "if not wire.same(mac, wire.reply_mac(self.key, asked, reply)):", "if False:")],
         "test_hostile_broker.py::test_what_the_key_does_not_prove_is_worth_nothing[another_key]",
     ),
     "a request is good for ever": (
