@@ -116,7 +116,7 @@ def _look(broker: TimedBroker, plug: str, view: View) -> None:
     view.state = (
         state if state in ("on", "off") and reply.get("ok") is True and reply.get("plug") == plug else "unknown"
     )
-    view.instance = wire.printable(reply.get("instance") or "", 80)
+    view.instance = wire.printable(reply.get("instance") or "")
     view.evidence = wire.printable(reply.get("evidence") or reply.get("reason") or "no evidence")
     if view.state == "unknown" and not view.problem:
         view.problem = f"does not know the state of {plug}: {view.evidence}"

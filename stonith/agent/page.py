@@ -18,11 +18,12 @@ def lines(settings: Settings, views: list[View], works: bool) -> list[str]:
     made += _table([("broker", "greets", "proven", "may switch", "hypervisor"), *map(_broker, views)], paint)
     seen = [view for view in views if view.state]
     if seen:
-        made += ["", *_table([("broker", "machine", "state", "instance", "evidence"), *map(_machine, seen)], paint)]
+        made += ["", *_table([("broker", "machine", "state", "instance"), *map(_machine, seen)], paint), ""]
+        made += [f"  {view.name} says: {view.evidence}" for view in seen]
     if settings.plug:
         made += ["", paint(f"To fence {settings.plug} now:", BOLD)]
         made += [f"  {at}. {step}" for at, step in enumerate(_steps(settings, views), 1)]
-        made += [_times(settings, views)]
+        made += [_times(settings, views)] if works else []
     made += ["", paint("Fencing would work now.", GREEN) if works else paint("Fencing would NOT work now.", RED)]
     return made
 
@@ -30,13 +31,14 @@ def lines(settings: Settings, views: list[View], works: bool) -> list[str]:
 def _broker(view: View) -> tuple[str, ...]:
     greets = "no" if view.greeted_s < 0 else f"{view.greeted_s * 1000:.1f} ms"
     if not view.proven:
-        return (view.name, greets, "no", view.problem)
+        return (view.name, greets, f"no: {view.problem}")
     asked = "not known" if not view.may and view.problem and not view.driver else view.driver or "answers"
     return (view.name, greets, "both ways", ", ".join(view.may) or "nothing", asked)
 
 
 def _machine(view: View) -> tuple[str, ...]:
-    return (view.name, view.machine, view.state, view.instance or "-", view.evidence)
+    unit, at, run = view.instance.partition("@")
+    return (view.name, view.machine, view.state, f"{unit[:12]}{at}{run}" or "-")
 
 
 def _steps(settings: Settings, views: list[View]) -> list[str]:
@@ -80,7 +82,7 @@ def _table(rows: list[tuple[str, ...]], paint: Paint) -> list[str]:
         if row is head:
             cells = [paint(cell, BOLD) for cell in cells]
         else:
-            colour = RED if "no" in row[1:3] or "unknown" in row else ""
+            colour = RED if row[-1].startswith("no: ") or "unknown" in row else ""
             cells = [paint(cell, colour) for cell in cells]
         made.append(("  " + "  ".join(cells)).rstrip())
     return made
