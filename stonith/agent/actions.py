@@ -157,27 +157,36 @@ def _on(broker: Broker, settings: Settings) -> int:
 
 
 def _list(broker: Broker, _: Settings) -> int:
-    for row in _rows(broker):
+    reply = _ask(broker, "list")
+    for row in _rows(reply):
         say(f"{row['plug']},{row['machine']}")
+    _able(reply)
     return OK
 
 
 def _list_status(broker: Broker, _: Settings) -> int:
-    for row in _rows(broker):
+    reply = _ask(broker, "list")
+    for row in _rows(reply):
         state = row.get("state")
         say(f"{row['plug']},{row['machine']},{state.upper() if state in ('on', 'off') else 'UNKNOWN'}")
+    _able(reply)
     return OK
+
+
+def _able(reply: dict[str, object]) -> None:
+    """What a broker may switch it knows from its own configuration; a list is a success only where it could switch."""
+    if reply.get("driver") != "":
+        raise ActionError(
+            f"the power broker cannot switch now: {wire.printable(reply.get('driver'))}; see to the hypervisor"
+        )
 
 
 def _monitor(broker: Broker, settings: Settings) -> int:
     """Can this device fence? The broker answers, knows this client, and its hypervisor answers it."""
     plug = settings.plug
     reply = _ask(broker, "list")
-    rows = _rows(broker, reply)
-    if reply.get("driver") != "":
-        raise ActionError(
-            f"the power broker cannot switch now: {wire.printable(reply.get('driver'))}; see to the hypervisor"
-        )
+    rows = _rows(reply)
+    _able(reply)
     if not rows:
         raise ActionError(
             "this client may switch nothing; name its peers under `may` in the power broker's configuration"
@@ -187,8 +196,8 @@ def _monitor(broker: Broker, settings: Settings) -> int:
     return OK
 
 
-def _rows(broker: Broker, reply: dict[str, object] | None = None) -> list[dict[str, str]]:
-    rows = (reply or _ask(broker, "list")).get("plugs")
+def _rows(reply: dict[str, object]) -> list[dict[str, str]]:
+    rows = reply.get("plugs")
     if not isinstance(rows, list):
         raise ActionError("the power broker's list is none; upgrade agent and broker to one version")
     good = []
