@@ -44,6 +44,7 @@ print(body.decode())
 sys.exit(0 if b" 200 " in head.split(b"\\r\\n")[0] else 3)
 """
 GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n<html>moment mal</html"
+# a container that is being removed while a process of it is still there
 IN_BETWEEN = {"Status": "removing", "Running": False, "Paused": False, "Pid": 4321}
 
 
@@ -121,7 +122,7 @@ def docker(folder: Path, engine: fake_engine.Engine) -> Iterator[Device]:
 def _certificate(folder: Path) -> ssl.SSLContext:
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-             "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", certificate]  # fmt: skip
+             "-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
     subprocess.run(["openssl", *words], check=True, capture_output=True, timeout=60)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -209,7 +210,8 @@ def virsh(folder: Path) -> Device:
 DUMMY_STAGE = """#!/bin/sh
 case $1 in
   on|off) printf $1 >{folder}/status;;
-  well) :;;
+  well) [ -e {folder}/status ] || printf on >{folder}/status;;
+  away) rm -f {folder}/status;;
   garbage) printf 'moment mal' >{folder}/status;;
   in-between) printf 'shutting down' >{folder}/status;;
   *) exit 3;;
@@ -220,7 +222,9 @@ esac
 def dummy(folder: Path) -> Device:
     (folder / "status").write_text("on")
     stage = _script(folder / "stage", DUMMY_STAGE.format(folder=folder))
-    state = _script(folder / "truth", f'#!/bin/sh\nread -r s <{folder}/status; [ "$s" = off ] && echo off || echo on\n')
+    state = _script(
+        folder / "truth", f'#!/bin/sh\nread -r s 2>/dev/null <{folder}/status; [ "$s" = off ] && echo off || echo on\n'
+    )
     return Device(stage, state, {"type": "file", "status_file": f"{folder}/status"})
 
 
