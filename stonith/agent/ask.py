@@ -226,7 +226,7 @@ class Broker:
             )
         try:
             told = json.loads(reply)
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict):
             raise OSError(0, "sent a proven reply that is not a JSON object")

@@ -108,6 +108,24 @@ BROKEN: dict[str, tuple[list[Edit], str]] = {
         [Edit("stonith/agent/ask.py", "if not wire.same(mac, wire.reply_mac(self.key, asked, reply)):", "if False:")],
         "test_hostile_broker.py::test_what_the_key_does_not_prove_is_worth_nothing[another_key]",
     ),
+    "an answer about another machine is believed": (
+        [
+            Edit(
+                "stonith/agent/actions.py",
+                'reply.get("do") != do or reply.get("plug", "") != plug',
+                'reply.get("do") != do',
+            )
+        ],
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
+    ),
+    "a yes that is none is believed": (
+        [Edit("stonith/agent/actions.py", 'if reply.get("ok") is not True:', 'if not reply.get("ok"):')],
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
+    ),
+    "a proven reply that never ends its brackets ends the agent": (
+        [Edit("stonith/agent/ask.py", "except (ValueError, RecursionError):", "except ValueError:")],
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
+    ),
     "a request is good for ever": (
         [Edit("stonith/wire.py", '1 request ", nonce.encode("ascii"), body', '1 request ", b"", body')],
         "test_hostile_client.py::test_a_request_replayed_on_another_connection_is_refused",
