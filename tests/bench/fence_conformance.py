@@ -36,9 +36,12 @@ def made(only: list[str]) -> list[Report]:
             return path
 
         power = stack.enter_context(broker.running(folder("powerd"), folder("engine")))
-        engine = stack.enter_context(devices.docker(folder("docker"), power.engine))
+        gate = devices.Gate(power.port)
+        engine = stack.enter_context(devices.docker(folder("docker"), power.engine, gate))
+        # its device is the power broker, so that is what is away; all else is the engine's behind it
+        broker_of_it = replace(engine, stage=f"{engine.stage} {devices.BROKER}")
         ours = {
-            "server": f"127.0.0.1:{power.port}",
+            "server": f"127.0.0.1:{gate.port}",
             "client": "node1",
             "key_file": str(power.key_file("node1")),
             "timeout": "4",
@@ -49,7 +52,7 @@ def made(only: list[str]) -> list[Report]:
         virsh, dummy = devices.virsh(folder("virsh")), devices.dummy(folder("dummy"))
         quick = {"power_timeout": "4", "login_timeout": "3", "shell_timeout": "3"}
         for agent, parameters, device in (
-            (_agent(folder("agent")), ours, engine),
+            (_agent(folder("agent")), ours, broker_of_it),
             (SBIN / "fence_docker", docker, engine),
             (SBIN / "fence_virsh", {**virsh.where, **quick}, virsh),
             (SBIN / "fence_dummy", {**dummy.where, "power_timeout": "4"}, dummy),

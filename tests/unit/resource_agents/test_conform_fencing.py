@@ -57,7 +57,7 @@ BREAKS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
     "off-is-verified": ((('[ "$seen" = off ] || fail "it did not take"', "true"),), "off: 0"),
     "reboot-is-verified": ((('[ "$seen" = off ] || fail "it did not take"', "true"),), "reboot: 0"),
     "garbage-is-not-off": (((UNKNOWN, 'case $seen in on|shutting*) ;; *) seen=off;; esac'),), "status: 2"),
-    "in-between-is-not-off": (((UNKNOWN, 'case $seen in on|off) ;; shutting*) seen=off;; *) fail "?";; esac'),), "status: 2: said to be off"),
+    "in-between-is-not-off": (((UNKNOWN, 'case $seen in on|off) ;; shutting*) seen=off;; *) fail "?";; esac'),), "status: 2, off: 0: said to be off"),
     "silence-is-a-failure": ((('silent) sleep 0.05; fail "no answer in time"', "silent) exit 0"),), "status: 0"),
     "away-is-a-failure": ((('away) fail "no connection"', 'away) [ "$action" = off ] && exit 0; fail "no connection"'),), "off: 0"),
     "exit-codes-legal": (((' *) fail "what is $action"', ' *) echo "tiny: what" >&2; exit 3'),), "conform-no-such-action: 3"),

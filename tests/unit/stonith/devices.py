@@ -4,6 +4,8 @@ socket, a virsh behind an ssh that plays it, and a file for fence_dummy. What a 
 Nothing switches a real machine. `stage` and `state` are the commands that `kappa-agents conform` asks for.
 """
 
+import contextlib
+import socket
 import ssl
 import stat
 import subprocess
@@ -48,8 +50,52 @@ GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:
 IN_BETWEEN = {"Status": "removing", "Running": False, "Paused": False, "Pid": 4321}
 
 
+BROKER = "broker"
+
+
+class Gate:
+    """An address before a power broker, which can be shut: then connections to it are refused."""
+
+    def __init__(self, broker_port: int) -> None:
+        self._broker_port = broker_port
+        self._listener: socket.socket | None = None
+        self.port = 0
+        self.turn(True)
+
+    def turn(self, is_open: bool) -> None:
+        if self._listener is not None and not is_open:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        elif self._listener is None and is_open:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self.port = self._listener.getsockname()[1]
+            threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+
+    def _serve(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._broker_port))
+            except OSError:  # shut
+                return
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=_carry, args=(one, other), daemon=True).start()
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := source.recv(65536):
+            sink.sendall(chunk)
+    for end in (source, sink):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
 class Handler(fake_engine._Handler):
     """As the engine's, and with what fence_docker asks for: a kill without a signal's name, a list with words."""
+
+    gate: "Gate | None" = None
 
     def _handle(self) -> None:
         if self.path.startswith("/test/"):
@@ -66,6 +112,11 @@ class Handler(fake_engine._Handler):
         super()._kill(container, query or {"signal": ["SIGKILL"]})
 
     def _test(self, word: str) -> None:
+        if word.startswith(BROKER + "/"):
+            word = word.partition("/")[2]
+            if self.gate and word in ("well", "away"):
+                self.gate.turn(word == "well")
+                word = "well"
         machine = self.engine.containers[MACHINE]
         self.close_connection = True
         if word == "state":
@@ -105,11 +156,11 @@ def _put(engine: fake_engine.Engine, machine: fake_engine.Container, word: str) 
 
 
 @contextmanager
-def docker(folder: Path, engine: fake_engine.Engine) -> Iterator[Device]:
+def docker(folder: Path, engine: fake_engine.Engine, gate: Gate | None = None) -> Iterator[Device]:
     """An engine that is there already, on a TCP port too: with TLS, which fence_docker 4.12 cannot do without."""
     for node in ("node1", "node2", "node3"):
         engine.add(f"kappa-lab-{node}")
-    with _serving(engine) as plain, _serving(engine, _certificate(folder)) as port:
+    with _serving(engine, gate=gate) as plain, _serving(engine, _certificate(folder)) as port:
         (folder / "ask.py").write_text(ASK.format(port=plain))
         ask = f"{PYTHON} {folder}/ask.py"
         where = {"ip": "127.0.0.1", "ipport": str(port), "ssl_insecure": "1", "plug": MACHINE}
@@ -130,8 +181,8 @@ def _certificate(folder: Path) -> ssl.SSLContext:
 
 
 @contextmanager
-def _serving(engine: fake_engine.Engine, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("H", (Handler,), {"engine": engine}))
+def _serving(engine: fake_engine.Engine, tls: ssl.SSLContext | None = None, gate: Gate | None = None) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("H", (Handler,), {"engine": engine, "gate": gate}))
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # who is made to hang hangs up
     if tls:

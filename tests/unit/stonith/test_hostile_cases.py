@@ -65,8 +65,8 @@ def wanted(action: str, said: list[dict[str, Any]], power_wait: bool) -> int:
     if action == "reboot":  # the off half decides, whatever comes of the on
         return OK if states["off"][:1] in (["off"], ["on"]) else FAILED
     listed = of["list"][:1]
-    good = bool(listed) and listed[0]["driver"] == "" and listed[0]["plugs"] in ([ROW], [])
-    return OK if good and (action != "monitor" or listed[0]["plugs"]) else FAILED
+    good = bool(listed) and listed[0]["plugs"] in ([ROW], [])
+    return OK if good and (action != "monitor" or (listed[0]["plugs"] and listed[0]["driver"] == "")) else FAILED
 
 
 def settings(action: str, ports: list[int], key_file: Path, timeout_s: float, power_wait: bool) -> Settings:
