@@ -157,7 +157,7 @@ def _on(broker: Broker, settings: Settings) -> int:
 
 
 def _list(broker: Broker, _: Settings) -> int:
-    # also when the hypervisor is away: a cluster that once got no list asks for none again until it is restarted
+    # also while the hypervisor is away: a Pacemaker whose first list of a device fails asks it for no other
     for row in _rows(_ask(broker, "list")):
         say(f"{row['plug']},{row['machine']}")
     return OK
