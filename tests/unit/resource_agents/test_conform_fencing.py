@@ -52,7 +52,7 @@ BREAKS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
     "off-switches-off": ((('off) [ "$seen" = off ] || cut', "off) "),), "off: 0, but the machine is on"),
     "on-switches-on": ((('on) [ "$seen" = on ] || start', "on) start"),), "the second on started it anew"),
     "reboot-ends-what-ran": ((("reboot) cut; start", "reboot) "),), "what ran runs on"),
-    "no-secret-in-argv": (((VALIDATE, VALIDATE + '\n/bin/sh -c "/bin/sleep 0.2; : $password"'),), "in the process list: password"),
+    "no-secret-in-argv": (((VALIDATE, VALIDATE + '\n/bin/sh -c "/bin/sleep 0.4; : $password"'),), "in the process list: password"),
     "unknown-plug-is-not-off": (((STATE, '[ "$plug" = m1 ] || [ "$action" = off ] || exit 2'),), "of a plug that there is none of status: 2"),
     "off-is-verified": ((('[ "$seen" = off ] || fail "it did not take"', "true"),), "off: 0"),
     "reboot-is-verified": ((('[ "$seen" = off ] || fail "it did not take"', "true"),), "reboot: 0"),

@@ -70,7 +70,7 @@ def test_what_power_wait_finds_changed_is_a_failure(tmp_path: Path) -> None:
 
 def test_the_wait_is_not_taken_from_the_time_to_prove_it(tmp_path: Path) -> None:
     with scripted_broker.running(lambda asked: proven(KEY, asked, state="off", evidence="see")) as broker:
-        ran = fence(options(tmp_path, broker.port, "off", power_wait="1.5", timeout=1))
+        ran = fence(options(tmp_path, broker.port, "off", power_wait="3.5", timeout=3))
     assert (ran.code, ran.err) == (0, "")
     assert [asked.body["do"] for asked in broker.asked] == ["off", "status"]
 
