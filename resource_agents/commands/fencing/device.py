@@ -9,6 +9,7 @@ with 0 when that is done and with 3 when this device cannot do that.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +36,10 @@ def why(said: Ended) -> str:
 
 
 class Device:
-    """journal: every run that a check made, in order. unusable: why nothing can be asked of the device."""
+    """journal: every run that a check made, in order. unusable: why nothing can be asked of the device.
+
+    found: on or off, as the machine was before anything was tried.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Device:
         self.metadata: Metadata | None = None
         self.unreadable = ""
         self.unusable = ""
+        self.found = ""
 
     def learn(self) -> None:
         """Read the metadata, and with parameters see whether they work."""
@@ -73,9 +78,10 @@ class Device:
         elif self.meta.plug and not self.plug:
             self.unusable = "needs --param plug=NAME, a machine that may be switched"
         else:
-            self._mend()
+            self._be_well()
             seen = self.run("status")
-            if seen.code not in (OK, OFF):
+            self.found = {OK: "on", OFF: "off"}.get(seen.code, "")
+            if not self.found:
                 self.unusable = f"with these parameters it sees no state: {seen}; {why(seen)}"
 
     @property
@@ -151,19 +157,26 @@ class Device:
     def bring(self, state: str) -> None:
         """To `on` or `off`, by the stage where there is one and else by the agent itself."""
         if self._stage:
-            self.stage(state)
-        else:
-            self.run(state)
+            with contextlib.suppress(Inapplicable):
+                self.stage(state)
+                return
+        self.run(state)
 
     def mend(self) -> None:
         """What a check left behind is no part of what the next one judges."""
-        if not self.unusable:
-            self._mend()
+        if self._stage and not self.unusable:
+            self._be_well()
 
-    def _mend(self) -> None:
+    def put_back(self) -> None:
+        """The machine as it was found."""
+        if self.found and not self.unusable:
+            self._be_well()
+            self.bring(self.found)
+
+    def _be_well(self) -> None:
         if self._stage:
-            self.stage("well")
-            self.stage("on")
+            with contextlib.suppress(Inapplicable):
+                self.stage("well")
 
     def truth(self) -> tuple[str, str]:
         """What the device is, on or off, and its run; by the agent's own status where nothing else can tell."""

@@ -51,6 +51,7 @@ def _judge(device: Device, only: Sequence[str]) -> Report:
         device.learn()
         results = tuple(_put(one, device) for one in CHECKS if not only or one.name in only)
     finally:
+        device.put_back()
         device.supervisor.kill_offspring()
     known = device.metadata
     return Report(

@@ -40,7 +40,7 @@ def off_is_verified(device: Device) -> str:
 
     Source: Fence Agent API, Implementation Best-Practices (Verifiable operation)
     """
-    device.stage("on")
+    device.bring("on")
     device.stage("stuck")
     return fails(device, "off")
 
@@ -52,7 +52,7 @@ def reboot_is_verified(device: Device) -> str:
     Source: Fence Agent API, Agent Operations and Return Values (reboot)
     """
     offered(device, "reboot")
-    device.stage("on")
+    device.bring("on")
     device.stage("stuck")
     return fails(device, "reboot")
 
@@ -63,7 +63,7 @@ def garbage_is_not_off(device: Device) -> str:
 
     Source: Fence Agent API, Agent Operations and Return Values (verification could not be performed)
     """
-    device.stage("on")
+    device.bring("on")
     device.stage("garbage")
     return fails(device, "status", "off", "reboot")
 
@@ -74,7 +74,7 @@ def in_between_is_not_off(device: Device) -> str:
 
     Source: Fence Agent API, Agent Operations and Return Values (verification could not be performed)
     """
-    device.stage("on")
+    device.bring("on")
     device.stage("in-between")
     said, off = device.run("status"), device.run("off")
     insist(said.code != OFF and off.code != OK, f"{said}, {off}: said to be off, and it is not; {why(off)}")
@@ -87,7 +87,7 @@ def silence_is_a_failure(device: Device) -> str:
 
     Source: Fence Agent API, Implementation Best-Practices (Timeout is a failure, not success)
     """
-    device.stage("on")
+    device.bring("on")
     device.stage("silent")
     return fails(device, "status", "off", "monitor")
 
@@ -98,6 +98,6 @@ def away_is_a_failure(device: Device) -> str:
 
     Source: Fence Agent API, Agent Operations and Return Values (inability to contact the fence device at any point)
     """
-    device.stage("on")
+    device.bring("on")
     device.stage("away")
     return fails(device, "status", "off", "reboot", "monitor", "list")

@@ -138,6 +138,32 @@ def test_without_a_stage_only_what_needs_none_is_judged(tmp_path: Path) -> None:
     assert {seen[name] for name in ("off-is-verified", "garbage-is-not-off", "away-is-a-failure")} == {NOT_APPLICABLE}
 
 
+@pytest.mark.parametrize("found", ["on", "off"])
+@pytest.mark.parametrize("staged", [True, False])
+def test_the_machine_is_left_as_it_was_found(tmp_path: Path, found: str, staged: bool) -> None:
+    agent, commands = tiny_fence_agent.write(tmp_path), tiny_fence_agent.device(tmp_path)
+    (tmp_path / "state").write_text(f"{found}\n")
+    report = judge(agent, tiny_fence_agent.parameters(tmp_path), only=["off-switches-off", "on-switches-on", "off-is-verified"],
+                   **(commands if staged else {}))  # type: ignore[arg-type]  # fmt: skip
+    assert FAIL not in [one.verdict for one in report.results]
+    assert (tmp_path / "state").read_text() == f"{found}\n"
+    assert (tmp_path / "mood").read_text() == "well\n"
+
+
+def test_a_stage_that_cannot_do_a_thing_is_no_failure(tmp_path: Path) -> None:
+    agent, commands = tiny_fence_agent.write(tmp_path), tiny_fence_agent.device(tmp_path)
+    stage = tmp_path / "poor"
+    stage.write_text("#!/bin/sh\nexit 3\n")
+    stage.chmod(0o755)
+    report = judge(
+        agent, tiny_fence_agent.parameters(tmp_path), stage=str(stage), state_command=commands["state_command"]
+    )
+    seen = {one.name: (one.verdict, one.evidence) for one in report.results}
+    assert FAIL not in [verdict for verdict, _ in seen.values()]
+    assert seen["off-is-verified"] == (NOT_APPLICABLE, "this device cannot be made stuck")
+    assert seen["status-of-off"][0] == PASS
+
+
 def test_parameters_that_do_not_work_are_said_once_and_nothing_is_switched(tmp_path: Path) -> None:
     agent, commands = tiny_fence_agent.write(tmp_path), tiny_fence_agent.device(tmp_path)
     report = judge(agent, {"plug": "m9", "folder": str(tmp_path)}, **commands)  # type: ignore[arg-type]
