@@ -43,7 +43,8 @@ FORMATS = ("text", "json", "junit", "markdown")
     "--schema",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar="OCF_SCHEMA",
-    help="RELAX NG schema of OCF 1.1 metadata; when not given, the one that Debian's pcs brings.",
+    help="RELAX NG schema of the metadata; when not given, the one that Debian's pcs brings for OCF 1.1, or its "
+    "fence-agents for fence agents.",
 )
 @click.option("--fence", is_flag=True, help="These are fence agents; what is named fence_* or stonith:NAME is anyway.")
 @click.option(
@@ -105,6 +106,8 @@ def conform_command(
         from resource_agents.commands.fencing.registry import CHECKS as FENCING_CHECKS
 
         checks = FENCING_CHECKS
+        if click.get_current_context().get_parameter_source("schema") is click.core.ParameterSource.ENVIRONMENT:
+            schema = None  # OCF_SCHEMA is about agents of the other kind
     if listed:
         for one in checks:
             click.echo(click.style(one.name, bold=True) + (f"  (needs that {one.needs})" if one.needs else ""))

@@ -79,8 +79,8 @@ def verdicts(
     return {one.name: (one.verdict, one.evidence) for one in report.results}
 
 
-def conform(*words: object) -> Result:
-    return CliRunner().invoke(cli.main, ["conform", *map(str, words)])
+def conform(*words: object, **environment: str) -> Result:
+    return CliRunner().invoke(cli.main, ["conform", *map(str, words)], env=environment)
 
 
 def test_a_good_agent_passes_every_check(tmp_path: Path) -> None:
@@ -117,6 +117,15 @@ def test_metadata_is_held_against_the_schema(tmp_path: Path) -> None:
     report = judge(tiny_fence_agent.write(tmp_path), {}, only=["metadata-schema"], schema=schema)
     verdict, evidence = report.results[0].verdict, report.results[0].evidence
     assert verdict == FAIL or "xmllint is not installed" in evidence
+
+
+def test_a_schema_of_ocf_agents_in_the_environment_is_not_meant(tmp_path: Path) -> None:
+    schema = tmp_path / "ocf.rng"
+    schema.write_text('<element name="other" xmlns="http://relaxng.org/ns/structure/1.0"><empty/></element>')
+    agent = tiny_fence_agent.write(tmp_path)
+    assert conform(agent, "--check", "metadata-schema", OCF_SCHEMA=str(schema)).exit_code == 0
+    said = conform(agent, "--check", "metadata-schema", "--schema", schema)
+    assert said.exit_code == 1 or "xmllint is not installed" in said.output
 
 
 def test_without_parameters_no_device_is_asked(tmp_path: Path) -> None:
