@@ -60,6 +60,7 @@ bench:
 	@vagrant/bootstrap bench
 	@$(PYTHON) -m tests.bench.bot --out $(BUILD)/bench/bot.json
 	@$(PYTHON) -m tests.bench.agents --out $(BUILD)/bench/agents.json
+	@$(PYTHON) -m tests.bench.fence --out $(BUILD)/bench/fence.json
 
 # images first, with their progress shown; then the quick tests before the slow ones
 test: deps lint lab-build
