@@ -46,7 +46,7 @@ UNIT := $(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root a
 AGENTS := tests/unit/resource_agents
 unit:
 	@vagrant/bootstrap venv
-	@$(MAKE) --no-print-directory -j2 -Oline unit-agents unit-rest
+	@$(MAKE) --no-print-directory -j2 unit-agents unit-rest
 
 unit-agents:
 	@$(UNIT) $(AGENTS)
@@ -64,7 +64,7 @@ bench:
 
 # images first, with their progress shown; then the quick tests before the slow ones
 test: deps lint lab-build
-	@$(MAKE) --no-print-directory -j2 -Oline test-bot test-rest
+	@$(MAKE) --no-print-directory -j2 test-bot test-rest
 	@$(PYTHON) -m pytest -v --tb=short --durations=10 -p no:cacheprovider tests/cluster
 
 FULL := $(PYTHON) -m pytest -q --tb=short -p no:cacheprovider
