@@ -13,10 +13,11 @@ from pathlib import Path
 import click
 
 from stonith.power.audit import Audit
-from stonith.power.config import Config, ConfigError, load
+from stonith.power.config import Config, load
 from stonith.power.driver import State
 from stonith.power.server import Server
 from stonith.power.switch import Switch
+from stonith.power.table import ConfigError
 
 CHECK_S = 10.0
 

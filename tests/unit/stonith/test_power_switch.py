@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from stonith.power.switch import Switch
 
 
 def on(run: str = "r1", unit: str = "u") -> Sight:
-    return Sight(State.ON, "runs", unit, run)
+    return Sight(State.ON, "runs", unit, run, booted=True)
 
 
 def off(run: str = "r1", unit: str = "u") -> Sight:
@@ -31,6 +31,10 @@ class Scripted:
     refuses: str = ""
     did: list[tuple[str, str]] = field(default_factory=list)
     on_off: Callable[[], None] = lambda: None
+    no_new_privileges = True
+
+    def warnings(self, machine: str, deadline: float) -> Sequence[str]:
+        return []
 
     def list(self, deadline: float) -> frozenset[str]:
         return frozenset(("machine",))
