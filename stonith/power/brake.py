@@ -69,9 +69,12 @@ class Brake:
     def recall(self, audit: Path) -> None:
         """Remember what the end of the audit log tells of. One that cannot be read leaves the brake off."""
         try:
-            with audit.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-                lines = file.read(TAIL_BYTES).splitlines()
+            handle = os.open(audit, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+            try:
+                size = os.fstat(handle).st_size
+                lines = os.pread(handle, TAIL_BYTES, max(0, size - TAIL_BYTES)).splitlines()
+            finally:
+                os.close(handle)
         except OSError:
             return
         for line in lines:

@@ -95,9 +95,12 @@ class Switch:
 
     def _cut(self, plug: str, first: Sight, came: float, deadline: float) -> Outcome:
         machine, said, cut_at = self._machines[plug], "nothing was asked of the hypervisor", None
+        now = first
         while True:
-            looked = self._clock()
+            looked, last = self._clock(), now
             now = self._look(plug, deadline, first.unit)
+            if now.state is State.UNKNOWN and self._clock() >= deadline:
+                now = last  # a look that ran out of time must not hide what was seen by the one before
             if not first.run and now.unit:  # this is the first that is known of what runs
                 first = Sight(first.state, first.evidence, now.unit, now.run)
             switched = cut_at is not None
