@@ -31,13 +31,34 @@ sys.exit(code)
 """
 
 
+DOMAIN = """<domain type="test" xmlns:test="http://libvirt.org/schemas/domain/test/1.0"><name>{name}</name>
+<memory>1024</memory><os><type>hvm</type></os>{more}</domain>"""
+
+MACHINES = {
+    "test": "",
+    "idle": "<test:runstate>2</test:runstate>",
+    "paused": "<test:runstate>3</test:runstate>",
+    "ending": "<test:runstate>4</test:runstate>",
+    "resting": "<test:runstate>5</test:runstate>",
+    "saved": "<test:runstate>5</test:runstate><test:hasmanagedsave/>",
+    "crashed": "<test:runstate>6</test:runstate>",
+    "asleep": "<test:runstate>7</test:runstate>",
+    "passing": "<test:transient/>",
+}
+"""One in every state that a domain can be in."""
+
+
 class Shell:
     """One virsh that is kept open."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.node = folder / "node.xml"
+        self.node.write_text(
+            "<node>" + "".join(DOMAIN.format(name=name, more=more) for name, more in MACHINES.items()) + "</node>"
+        )
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            ["virsh", "--quiet", "--connect", "test:///default"],
+            ["virsh", "--quiet", "--connect", f"test://{self.node}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -74,7 +95,7 @@ class Shell:
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[Path, Shell]]:
     """The program that stands in for virsh, and the virsh behind it."""
-    shell = Shell()
+    shell = Shell(folder)
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
