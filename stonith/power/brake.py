@@ -77,11 +77,12 @@ class Brake:
                 os.close(handle)
         except OSError:
             return
+        now = self._clock()
         for line in lines:
             try:
                 told = json.loads(line)
-                action, plug, at = told["action"], told["plug"], told["t"] + told["ms"] / 1000
-                if told["switched"] is True and isinstance(plug, str) and action in ("on", "off"):
-                    self.switched(action, plug, float(at))
+                action, plug, at = told["action"], told["plug"], float(told["t"]) + float(told["ms"]) / 1000
+                if told["switched"] is True and isinstance(plug, str) and action in ("on", "off") and at <= now:
+                    self.switched(action, plug, at)
             except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
                 continue  # the first line may be cut in half, and any may be somebody else's
