@@ -43,11 +43,18 @@ def _settings(config: Config) -> list[str]:
     where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in config.listen)
     return [
         f"listens on {where}",
-        f"runs as {pwd.getpwuid(os.geteuid()).pw_name}",
+        f"runs as {_user()}",
         f"writes a line for every request to {config.audit}",
         *_brake(config.limits),
         *(f"{client.name} may switch {', '.join(client.may)}" for client in config.clients.values()),
     ]
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user id {os.geteuid()}"
 
 
 def _brake(limits: Limits) -> list[str]:

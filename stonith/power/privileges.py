@@ -28,7 +28,7 @@ def drop(user: str, groups: Sequence[str], no_new_privileges: bool) -> str:
         _become(user, groups, no_new_privileges)
     elif os.geteuid() == 0:
         worry = "runs as root, which it need not; name a user for it in the configuration, or start it as one"
-    elif user and pwd.getpwuid(os.geteuid()).pw_name != user:
+    elif user and _number(user) != os.geteuid():
         raise PrivilegeError(
             f"this is user id {os.geteuid()}, but the configuration says user = {user!r}; start it as root or as {user}"
         )
@@ -38,10 +38,9 @@ def drop(user: str, groups: Sequence[str], no_new_privileges: bool) -> str:
 
 
 def _become(user: str, groups: Sequence[str], no_new_privileges: bool) -> None:
-    try:
-        who = pwd.getpwnam(user)
-    except KeyError:
-        raise PrivilegeError(f"there is no user {user!r} to run as; useradd --system {user}") from None
+    if _number(user) is None:
+        raise PrivilegeError(f"there is no user {user!r} to run as; useradd --system {user}")
+    who = pwd.getpwnam(user)
     numbers = set(os.getgrouplist(user, who.pw_gid))
     for group in groups:
         try:
@@ -61,6 +60,13 @@ def _become(user: str, groups: Sequence[str], no_new_privileges: bool) -> None:
         raise PrivilegeError(f"cannot become {user!r}: {(error.strerror or 'unknown why').lower()}") from None
     if os.getresuid() != (who.pw_uid,) * 3 or os.getresgid() != (who.pw_gid,) * 3:
         raise PrivilegeError(f"did not become {user!r}")
+
+
+def _number(user: str) -> int | None:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
 
 
 def _prctl(option: int, value: int) -> None:
