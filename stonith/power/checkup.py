@@ -20,7 +20,7 @@ def report(config: Config) -> tuple[list[str], list[str]]:
     """What there is to say, and what is wrong with it: a sentence each."""
     said, wrong = _settings(config), _gaps(config)
     deadline = time.monotonic() + CHECK_S
-    switch = Switch(config.driver, config.machines)
+    switch = Switch(config.driver, config.machines, units=config.units)
     trouble = switch.trouble(deadline)
     if trouble:
         return [*said, "no machine has been looked at"], [*wrong, f"the configuration is right, but {trouble}"]
@@ -28,7 +28,10 @@ def report(config: Config) -> tuple[list[str], list[str]]:
         sight = switch.status(plug, deadline).after
         said.append(f"{plug} ({machine}): {sight.state.value}: {sight.evidence}")
         if sight.unit:
-            said.append(f"  it is {sight.unit}, and no other machine of that name would be switched in its place")
+            if plug in config.units:
+                said.append(f"  it is {sight.unit}, and no other of that name is taken for it")
+            else:
+                said.append(f"  it is {sight.unit}; write {machine}@{sight.unit} to take no other of that name for it")
         if sight.state is State.UNKNOWN:
             wrong.append(f"the state of {plug} ({machine}) is unknown, so it could not be fenced now: {sight.evidence}")
             continue

@@ -32,6 +32,8 @@ class Config:
     audit: Path
     machines: Mapping[str, str]
     """The driver's name of the machine behind each plug."""
+    units: Mapping[str, str]
+    """The driver's id of those machines that may be no other of that name."""
     clients: Mapping[str, Client]
     driver: Driver
     limits: Limits
@@ -59,7 +61,7 @@ def _config(top: Table) -> Config:
     audit = top.path("audit")
     if not audit.parent.is_dir():
         raise top.wrong("audit", f"is {str(audit)!r}, but there is no folder {str(audit.parent)!r}; make it")
-    machines = _machines(top.table("machines"))
+    machines, units = _machines(top.table("machines"))
     clients_table = top.table("clients")
     clients = {name: _client(name, clients_table.table(name), machines) for name in clients_table.names()}
     driver = drivers.make(top.table("driver"))
@@ -67,7 +69,7 @@ def _config(top: Table) -> Config:
     user, groups = top.text("user", ""), top.texts("groups") if top.has("groups") else ()
     top.done()
     _keys_differ(top, clients)
-    return Config(listen, audit, machines, clients, driver, limits, user, groups)
+    return Config(listen, audit, machines, units, clients, driver, limits, user, groups)
 
 
 def _limits(table: Table) -> Limits:
@@ -93,14 +95,19 @@ def _address(top: Table, text: str) -> tuple[str, int]:
     return str(address), number
 
 
-def _machines(table: Table) -> Mapping[str, str]:
-    machines = {plug: table.text(plug) for plug in table.names()}
-    for plug, machine in machines.items():
-        if not is_name(machine):
-            raise table.wrong(plug, f"is {machine!r}, which is not the name of a machine")
+def _machines(table: Table) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """`NAME` or `NAME@ID` of each plug's machine: names and ids."""
+    machines, units = {}, {}
+    for plug in table.names():
+        text = table.text(plug)
+        machines[plug], at, unit = text.partition("@")
+        if not is_name(machines[plug]) or (at and not is_name(unit)):
+            raise table.wrong(plug, f"is {text!r}, which is not the name of a machine, nor NAME@ID")
+        if at:
+            units[plug] = unit
     if len(set(machines.values())) < len(machines):
         raise table.wrong("", "names one machine under two plugs")
-    return machines
+    return machines, units
 
 
 def _client(name: str, table: Table, machines: Mapping[str, str]) -> Client:

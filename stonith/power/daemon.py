@@ -77,7 +77,7 @@ async def _serve(config: Config, worry: str) -> None:
     brake.recall(config.audit)
     audit = Audit(config.audit)
     worries = [worry, audit.trouble()]
-    server = Server(Switch(config.driver, config.machines, brake=brake), config.clients, audit)
+    server = Server(Switch(config.driver, config.machines, brake=brake, units=config.units), config.clients, audit)
     try:
         bound = [await _listen(server, host, port) for host, port in config.listen]
         where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in bound)

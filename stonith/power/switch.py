@@ -51,8 +51,10 @@ class Switch:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         brake: Brake | None = None,
+        units: Mapping[str, str] | None = None,
     ) -> None:
-        """`machines`: the driver's name of each plug's machine."""
+        """`machines`: the driver's name of each plug's machine; `units`: its id, where the name alone is not enough."""
+        self._units = dict(units or {})
         self._brake = brake or Brake(Limits(starts=0))
         self._driver = driver
         self._machines = dict(machines)
@@ -175,6 +177,7 @@ class Switch:
 
     def _look(self, plug: str, deadline: float, unit: str = "") -> Sight:
         """Look once. A sight without an identity, or with another's, says nothing of this machine."""
+        unit = unit or self._units.get(plug, "")
         sight = self._driver.status(self._machines[plug], deadline, unit)
         if sight.state is not State.UNKNOWN and (not sight.unit or not sight.run or (unit and sight.unit != unit)):
             return Sight(State.UNKNOWN, f"seen without its identity: {sight.evidence}")

@@ -140,7 +140,8 @@ def judge(text: str, machine: str, unit: str = "") -> Sight:
     for line in text.splitlines():
         if found := LINE.fullmatch(line):
             told.setdefault(found[1], found[2])
-            states += [found[2]] if found[1] == "VMState" else []
+        if line.startswith("VMState="):
+            states.append(line)
     if len(told) != 4:
         begins = printable(text, 100) or "nothing at all"
         return Sight(State.UNKNOWN, f"VBoxManage said nothing about {machine} that is a machine: {begins}")
