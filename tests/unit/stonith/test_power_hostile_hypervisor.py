@@ -48,7 +48,7 @@ class World:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def _something_happens(self) -> None:
+    def happens(self) -> None:
         self.now += self.chance.choice((0.001, 0.01, 0.2, 2.0))
         what = self.chance.random()
         if what < 0.06 and self.alive:  # dies
@@ -67,7 +67,7 @@ class World:
         return self.memory == memory and (self.alive or self.saved)
 
     def status(self, machine: str, deadline: float, unit: str = "") -> Sight:
-        self._something_happens()
+        self.happens()
         lie = self.chance.random()
         if lie < 0.10:
             return Sight(State.UNKNOWN, "no answer")
@@ -98,12 +98,12 @@ class World:
             return "killed"  # a lie
         if unit == "u":
             self.alive = self.saved = False
-        self._something_happens()
+        self.happens()
         return "killed"
 
     def on(self, machine: str, unit: str, deadline: float) -> str:
         assert not self.alive or self.chance
-        self._something_happens()
+        self.happens()
         return "started"
 
     def list(self, deadline: float) -> frozenset[str]:
@@ -120,6 +120,8 @@ def fence(seed: int) -> tuple[bool, bool]:
     brake, units = Brake(Limits(cuts=seed % 3), world.clock), {"plug": "u"} if seed % 5 else {}
     switch = Switch(driver, {"plug": "machine"}, world.clock, world.sleep, brake, units)
     for _ in range(1 + seed % 2):  # the second request of one switch knows of the first
+        for _ in range(5):
+            world.happens()
         ran, alive, deadline = world.memory, world.alive or world.saved, world.now + 8.0
         outcome = perform(switch, Request("off", "plug", 8.0, True), deadline)
         assert outcome.reason or outcome.ok
@@ -295,9 +297,12 @@ def test_a_program_that_misbehaves_is_unknown_in_time(tmp_path: Path, code: str)
     assert manage.status("box", time.monotonic() + 1.5).state is State.UNKNOWN
 
 
-def test_a_child_that_keeps_the_pipes_is_not_waited_for() -> None:
+@pytest.mark.parametrize("filtered", [False, True])
+def test_a_child_that_keeps_the_pipes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, filtered: bool) -> None:
     import sys
 
+    if filtered:
+        monkeypatch.setattr("stonith.power.command._pidfd", lambda pid: -1)
     ran = run([sys.executable, "-IS", "-c", HOSTILE[4]], time.monotonic() + 15)
     assert (ran.code, ran.out) == (0, "shut off (destroyed)")
 
