@@ -60,7 +60,7 @@ class Switch:
         self._machines = dict(machines)
         self._turn = {plug: threading.Lock() for plug in machines}
         self._seen_off = dict.fromkeys(machines, -math.inf)
-        """When each was last looked at and proven off, with its turn taken."""
+        """When each was last looked at and proven off."""
         self._clock = clock
         self._sleep = sleep
 
@@ -85,6 +85,7 @@ class Switch:
         came = self._clock()
         first = self._look(plug, deadline)
         if first.state is State.OFF:
+            self._seen_off[plug] = max(came, self._seen_off[plug])
             return Outcome(True, first, first, "was off already")
         if not self._take_turn(plug, deadline):
             return Outcome(
@@ -107,7 +108,7 @@ class Switch:
                 first = Sight(first.state, first.evidence, now.unit, now.run)
             switched = cut_at is not None
             if now.state is State.OFF:
-                self._seen_off[plug] = looked
+                self._seen_off[plug] = max(looked, self._seen_off[plug])
                 if switched:
                     self._brake.switched("off", plug)
                 return Outcome(True, first, now, switched=switched)
