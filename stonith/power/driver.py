@@ -39,7 +39,7 @@ class Sight:
     @property
     def instance(self) -> str:
         """The very thing that runs, or ran last: unit and run."""
-        return f"{self.unit}@{self.run}" if self.unit else ""
+        return f"{self.unit}@{self.run}" if self.unit and self.run else self.unit
 
 
 class DriverError(Exception):

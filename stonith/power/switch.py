@@ -59,8 +59,8 @@ class Switch:
         self._driver = driver
         self._machines = dict(machines)
         self._turn = {plug: threading.Lock() for plug in machines}
-        self._seen_off = dict.fromkeys(machines, -math.inf)
-        """When each was last looked at and proven off."""
+        self._seen_off: dict[tuple[str, str], float] = {}
+        """When each plug's unit was last looked at and proven off."""
         self._clock = clock
         self._sleep = sleep
 
@@ -85,7 +85,7 @@ class Switch:
         came = self._clock()
         first = self._look(plug, deadline)
         if first.state is State.OFF:
-            self._seen_off[plug] = max(came, self._seen_off[plug])
+            self._seen_off[plug, first.unit] = came
             return Outcome(True, first, first, "was off already")
         if not self._take_turn(plug, deadline):
             return Outcome(
@@ -108,11 +108,12 @@ class Switch:
                 first = Sight(first.state, first.evidence, now.unit, now.run)
             switched = cut_at is not None
             if now.state is State.OFF:
-                self._seen_off[plug] = max(looked, self._seen_off[plug])
+                self._seen_off[plug, now.unit] = looked
                 if switched:
                     self._brake.switched("off", plug)
                 return Outcome(True, first, now, switched=switched)
-            if now.state is State.ON and (self._seen_off[plug] > came or (now.booted and now.run != first.run)):
+            ended = self._seen_off.get((plug, now.unit), -math.inf) > came or (now.booted and now.run != first.run)
+            if now.state is State.ON and ended:
                 why = f"instance {first.instance} ended; {plug} has been started anew since"
                 return Outcome(True, first, now, why, switched)
             if self._over(deadline):

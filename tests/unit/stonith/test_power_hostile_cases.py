@@ -5,6 +5,7 @@ connection, the broker answers everybody in time, goes on serving, and has nothi
 """
 
 import asyncio
+import errno
 import json
 import random
 import time
@@ -144,8 +145,9 @@ class Attack:
         try:
             async with asyncio.timeout(30):
                 await self._talk(chance, reader, writer)
-        except ConnectionError:
-            pass  # hung up on, which is an answer too
+        except OSError as error:
+            # hung up on, which is an answer too; not being answered in time is not
+            assert isinstance(error, ConnectionError) or error.errno == errno.ENOTCONN, repr(error)
         finally:
             writer.close()
 

@@ -26,10 +26,13 @@ from tests.unit.stonith.broker import until
 DAEMON = shutil.which("libvirtd", path="/usr/sbin:/usr/bin")
 QEMU = shutil.which("qemu-system-x86_64")
 
-pytestmark = pytest.mark.skipif(
-    not (DAEMON and QEMU and shutil.which("virsh")),
-    reason="needs libvirtd with QEMU (Debian's libvirt-clients, libvirt-daemon, -driver-qemu, qemu-system-x86)",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (DAEMON and QEMU and shutil.which("virsh")),
+        reason="needs libvirtd with QEMU (Debian's libvirt-clients, libvirt-daemon, -driver-qemu, qemu-system-x86)",
+    ),
+]
 
 BOX = f"""<domain type="qemu"><name>box</name><memory unit="MiB">32</memory><vcpu>1</vcpu>
 <os><type arch="x86_64" machine="pc">hvm</type></os><devices><emulator>{QEMU}</emulator>
