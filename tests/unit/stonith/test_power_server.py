@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -95,13 +96,12 @@ def test_who_does_not_read_the_answer_is_not_waited_for(monkeypatch: pytest.Monk
 
 def test_a_driver_that_hangs_for_one_client_leaves_the_others_their_threads(tmp_path: Path) -> None:
     """Every client may have so many requests under way, and there is a thread for each of them."""
-    import threading
-
-    back = threading.Event()
+    back, waiting = threading.Event(), list[str]()
 
     class Hanging(Machines):
         def status(self, machine: str, deadline: float, unit: str = "") -> Any:
             if machine == "node2":
+                waiting.append(unit)
                 back.wait(60)
             return super().status(machine, deadline, unit)
 
@@ -113,8 +113,9 @@ def test_a_driver_that_hangs_for_one_client_leaves_the_others_their_threads(tmp_
                 for name in ("node1", "node3"):
                     task = asyncio.ensure_future(ask(port, name, KEYS[name]))
                     tasks.append(task)
-            await asyncio.sleep(0)
             async with asyncio.timeout(30):
+                while len(waiting) < len(tasks):
+                    await asyncio.sleep(0.01)
                 return await ask(port, "node2", KEYS["node2"], "off", "node1")
         finally:
             back.set()
