@@ -92,7 +92,7 @@ class Audit:
         """Wait until what is to be written has been, but not for a disk that hangs."""
         done = threading.Event()
         with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(("", done))
+            self._lines.put(("", done), timeout=within_s)
             done.wait(within_s)
 
     def _put(self, line: str) -> None:
