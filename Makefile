@@ -54,10 +54,13 @@ unit-agents:
 unit-rest:
 	@$(UNIT) --ignore=$(AGENTS) tests/unit
 
-# what the agents cost, beside what others use (root: addresses, Nginx, a network namespace); build/bench/agents.json
+# what the bot achieves and what the agents cost, beside what others use (root: addresses, Nginx, a network namespace);
+# build/bench/bot.json and agents.json
 bench:
 	@vagrant/bootstrap bench
+	@$(PYTHON) -m tests.bench.bot --out $(BUILD)/bench/bot.json
 	@$(PYTHON) -m tests.bench.agents --out $(BUILD)/bench/agents.json
+	@$(PYTHON) -m tests.bench.fence --out $(BUILD)/bench/fence.json
 
 # images first, with their progress shown; then the quick tests before the slow ones
 test: deps lint lab-build

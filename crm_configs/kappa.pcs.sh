@@ -37,6 +37,23 @@ p resource defaults update resource-stickiness=100 migration-threshold=3 failure
 p stonith create fence-kappa fence_kappa server="$FENCE_SERVERS" key_file="$FENCE_KEY" \
   pcmk_host_list="$NODES" pcmk_host_check=static-list pcmk_reboot_timeout=20s pcmk_off_timeout=20s \
   op monitor interval=30s timeout=15s
+# Where there is a second broker it is the second level: asked when the first did not answer, or could not prove the node off.
+if [ -n "${FENCE_SERVERS_2:-}" ]; then
+  p stonith create fence-kappa-2 fence_kappa server="$FENCE_SERVERS_2" key_file="${FENCE_KEY_2:-$FENCE_KEY}" \
+    pcmk_host_list="$NODES" pcmk_host_check=static-list pcmk_reboot_timeout=20s pcmk_off_timeout=20s \
+    op monitor interval=37s timeout=15s
+  # by pattern: a copy of the configuration need not list the nodes yet
+  all="regexp%^(${NODES// /|})\$"
+  p stonith level add 1 "$all" fence-kappa
+  p stonith level add 2 "$all" fence-kappa-2
+fi
+# The last level, where SBD runs on every node with a watchdog: a node that nobody can reach resets itself. README.md beside this
+# file has the arithmetic. Never set this without SBD: Pacemaker then stops at once.
+if [ -n "${WATCHDOG_TIMEOUT:-}" ]; then
+  p property set stonith-watchdog-timeout="$WATCHDOG_TIMEOUT"
+  p stonith create watchdog fence_watchdog pcmk_host_list="$NODES"
+  p stonith level add 3 "regexp%^(${NODES// /|})\$" watchdog
+fi
 
 # --- the router, on every node ---------------------------------------------------------------------------------------------
 p resource create router ocf:kappa:mongos binary="$MONGOS" configdb="$CONFIGDB" keyfile="$MONGOS_KEYFILE" \

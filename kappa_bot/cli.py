@@ -31,6 +31,7 @@ def run(file: str, standby: bool) -> None:
 
     logs.set_up()
     config = load(file)
+    logs.set_up(config.log_format)
     from kappa_bot import service
 
     service.run(config, standby)
@@ -38,12 +39,13 @@ def run(file: str, standby: bool) -> None:
 
 @commands.command()
 @click.option("--socket", "path", default=DEFAULT_SOCKET, show_default=True, metavar="PATH", help="The control socket.")
-def status(path: str) -> None:
+@click.option("--check", is_flag=True, help="Have it ask Telegram and MongoDB now, instead of going by their last use.")
+def status(path: str, check: bool) -> None:
     """Ask a running bot how it is. Exit 0 if it is active or a standby in order, 1 if not, 7 if none answers."""
     from kappa_bot.control import ask
 
     try:
-        reply = ask(path, "status")
+        reply = ask(path, "check", wait_s=5.0) if check else ask(path, "status")
     except (OSError, ValueError) as error:
         raise FatalError(Exit.CONTROL, f"no bot answers at {path}: {error}") from None
     if not reply.get("ok"):
@@ -60,9 +62,16 @@ def status(path: str) -> None:
         ("router", reply.get("router")),
         ("reason", reply.get("reason") or "-"),
     )
-    for name, value in rows:
+    checked = reply.get("checked", {})
+    now = [
+        (f"{name} now", checked[key], checked[f"{key}_ms"])
+        for name, key in (("Telegram", "telegram"), ("router", "router"))
+        if key in checked
+    ]
+    for name, value in (*rows, *((name, said if ms is None else f"{said}, {ms:g} ms") for name, said, ms in now)):
         click.echo(f"{name:13}{'-' if value is None else value}")
-    well = reply.get("role") in ("active", "standby") and not reply.get("reason")
+    answered = all(said == "ok" or ms is None for _, said, ms in now)
+    well = reply.get("role") in ("active", "standby") and not reply.get("reason") and answered
     sys.exit(Exit.OK if well else Exit.FAILED)
 
 
@@ -71,17 +80,12 @@ def status(path: str) -> None:
 def check_config(file: str) -> None:
     """Judge the configuration and its secret files, and say what the bot would do. Connects to nothing."""
     from kappa_bot.config import load
+    from kappa_bot.describing import in_words
 
-    config = load(file)
-    config.token()
-    config.password()
-    config.id_key()
+    lines = list(in_words(load(file)))
     click.echo(f"{file} is in order. The bot would")
-    click.echo(f"  poll {config.telegram.base_url}<token>, {config.telegram.poll_timeout_s} s at a time")
-    click.echo(f"  keep everything in the database {config.mongodb.database} at {config.mongodb.uri}")
-    click.echo(f"  log in there as {config.mongodb.user}, known to {config.mongodb.auth_database}")
-    click.echo(f"  hold a lease of {config.lease_ttl_s:g} s, renewed every {config.lease_ttl_s / 3:.1f} s")
-    click.echo(f"  answer at {config.socket}")
+    for line in lines:
+        click.echo(f"  {line}")
 
 
 @commands.command("prepare-database")

@@ -6,9 +6,10 @@
 | `Updates`       | update_id            | the inbox. `update` (Telegram's JSON) and `pending` until it is done    |
 | `Dialogues`     | keyed hash of a user | language, consent, the place half-way through registration              |
 | `Replies`       | `<update_id>:<n>`    | the outbox. Removed once Telegram has accepted the reply                |
-| `Data`          | ObjectId             | places, GeoJSON; `updateId` (unique) is the update that stored it       |
+| `Data`          | ObjectId             | places, GeoJSON; `updateId` (unique) is the update that stored it;      |
+|                 |                      | `complaints` counts, `complaintsUsers` holds keyed hashes               |
 | `TelegramUsers` | ObjectId             | idTelegram: keyed hash of a user who accepted the terms                 |
-| `Categories`, `Subcategories` | ObjectId | names in both languages                                               |
+| `Categories`, `Subcategories` | ObjectId | names in both languages; `folded` (unique) tells which are one        |
 
 A raw Telegram id stands in two places only, both transient: in `Updates.update` until the update is done (the same
 write removes it) and in `Replies.chat` until the reply is sent (the document goes). What lasts has the keyed hash.
@@ -77,7 +78,7 @@ def connect(config: Config) -> Client:
             heartbeatFrequencyMS=1000,
         )
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise wrong(f"{config.file}: mongodb.uri: {one_line(error)}") from None
+        raise wrong(f"{config.names('mongodb', 'uri')}: {one_line(error)}") from None
 
 
 def one_line(error: BaseException) -> str:

@@ -20,8 +20,9 @@ from telegram.ext import (
 )
 
 from kappa_bot import dialogue
+from kappa_bot.catalogue import Catalogue
 from kappa_bot.texts import nearest
-from kappa_bot.turn import Catalogue, Dialogue, Turn
+from kappa_bot.turn import Dialogue, Turn
 
 ALLOWED_UPDATES = ("message", "callback_query")
 """All that the handlers below look at; said with every getUpdates, so that an earlier setting does not linger."""
@@ -49,9 +50,20 @@ def build_application(bot: Bot) -> App:
     application.add_handlers(
         [
             CommandHandler(["start", "iniciar"], _simple(dialogue.start), private),
-            CommandHandler(["todo", "hacer"], _simple(dialogue.register), private),
+            CommandHandler(["todo", "hacer"], _simple(dialogue.menu), private),
+            CommandHandler(["register", "registrar"], _simple(dialogue.register), private),
+            CommandHandler(["search", "buscar"], _simple(dialogue.search), private),
+            CommandHandler(["near", "cerca"], _simple(dialogue.near), private),
+            CommandHandler(["complain", "queja"], _simple(dialogue.complain), private),
+            CommandHandler(["forget", "olvidar"], _simple(dialogue.forget), private),
+            CommandHandler(["help", "ayuda"], _simple(dialogue.help_), private),
             CommandHandler(["cancel", "cancelar"], _simple(dialogue.cancel), private),
-            CommandHandler(["message", "mensaje"], _describe, private),
+            # Telegram takes /categoría for the command /categor: a command has no accents.
+            CommandHandler(["category", "categoria", "categor"], _with_words(dialogue.new_category), private),
+            CommandHandler(
+                ["subcategory", "subcategoria", "subcategor"], _with_words(dialogue.new_subcategory), private
+            ),
+            CommandHandler(["message", "mensaje"], _with_words(dialogue.describe), private),
             MessageHandler(private & filters.LOCATION, _location),
             MessageHandler(private & filters.TEXT & ~filters.COMMAND, _words),
             CallbackQueryHandler(_button),
@@ -62,7 +74,13 @@ def build_application(bot: Bot) -> App:
     return application
 
 
-async def take_turn(application: App, update: Update, before: Dialogue, catalogue: Catalogue) -> Turn:
+async def take_turn(
+    application: App,
+    update: Update,
+    before: Dialogue,
+    catalogue: Catalogue,
+    improper: Callable[[str], bool] = lambda text: False,
+) -> Turn:
     """Compute what an update does to a dialogue. Sends and stores nothing; a handler's exception is in `turn.error`."""
     query = update.callback_query
     user = update.effective_user
@@ -73,6 +91,7 @@ async def take_turn(application: App, update: Update, before: Dialogue, catalogu
         greeting=nearest(user.language_code if user is not None else None),
         message_id=query.message.message_id if query is not None and query.message is not None else None,
         query_id=query.id if query is not None else None,
+        improper=improper,
     )
     reset = _current.set(turn)
     try:
@@ -101,11 +120,16 @@ async def _words(update: Update, context: Context) -> None:
     dialogue.words(_current.get(), message.text)
 
 
-async def _describe(update: Update, context: Context) -> None:
-    message = update.effective_message
-    assert message is not None and message.text is not None
-    words = message.text.split(maxsplit=1)
-    dialogue.describe(_current.get(), words[1] if len(words) > 1 else "")
+def _with_words(do: Callable[[Turn, str], None]) -> Handler:
+    """A command and what follows it, as it was written."""
+
+    async def handler(update: Update, context: Context) -> None:
+        message = update.effective_message
+        assert message is not None and message.text is not None
+        words = message.text.split(maxsplit=1)
+        do(_current.get(), words[1] if len(words) > 1 else "")
+
+    return handler
 
 
 async def _button(update: Update, context: Context) -> None:

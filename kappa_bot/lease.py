@@ -32,6 +32,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
 from kappa_bot.clock import boottime
+from kappa_bot.counts import counts
 from kappa_bot.database import LEASE, POLLER, Database, one_line
 from kappa_bot.exits import Exit, FatalError
 from kappa_bot.health import Way
@@ -244,12 +245,17 @@ class Lease:
                     [{"$set": {"expires": {"$add": ["$$NOW", int(self.ttl * 1000)]}}}],
                 )
         except PyMongoError as error:
+            counts.renewals_failed += 1
             self._router.fails(one_line(error))
             self.trouble = f"lease not renewed: {one_line(error)}"
             return False
         self._router.works()
         if done.matched_count == 0:
             raise self.lose()
+        late = self._clock() - self._deadline
+        if late > 0:
+            counts.lapses += 1
+            log.warning("the lease had lapsed for %.1f s and is renewed: nothing was received or sent meanwhile", late)
         self._good_from(started)
         return True
 

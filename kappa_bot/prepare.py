@@ -7,7 +7,6 @@ or change a collection, an index, a role or a user, nor read another database.
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,203 +17,30 @@ from pymongo.errors import (
     BulkWriteError,
     CollectionInvalid,
     ConfigurationError,
+    DuplicateKeyError,
     InvalidURI,
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
 )
 
+from kappa_bot.catalogue import name_keys
 from kappa_bot.config import Config, read_secret, wrong
 from kappa_bot.database import (
     AUTHENTICATION_FAILED,
     CATEGORIES,
-    DATA,
-    DIALOGUES,
     LEASE,
     POLLER,
-    REPLIES,
     SUBCATEGORIES,
-    UPDATES,
-    USERS,
     one_line,
 )
 from kappa_bot.exits import Exit, FatalError
+from kappa_bot.schema import COLLECTIONS, Collection
 from kappa_bot.texts import LANGUAGES
 
 ROLE = "kappaBot"
 
-DONE_KEPT_S = 48 * 3600
-"""Telegram offers an update for at most 24 hours; twice as long its id is known as done."""
-
 Document = dict[str, Any]
-
-_INTEGER: Document = {"bsonType": ["int", "long"]}
-_HASH: Document = {"bsonType": "string", "pattern": "^[0-9a-f]{64}$"}
-_DATE: Document = {"bsonType": "date"}
-_TEXT: Document = {"bsonType": "string"}
-_NAME: Document = {"bsonType": "string", "minLength": 1}
-
-
-@dataclass(frozen=True)
-class Index:
-    keys: list[tuple[str, Any]]
-    options: Document = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Collection:
-    """What a collection must look like, and what the bot may do there."""
-
-    name: str
-    may: tuple[str, ...]
-    required: tuple[str, ...]
-    properties: Document
-    indexes: tuple[Index, ...] = ()
-    closed: bool = False
-    """No other fields than these."""
-
-    @property
-    def validator(self) -> Document:
-        schema: Document = {"bsonType": "object", "required": list(self.required), "properties": self.properties}
-        if self.closed:
-            schema["properties"] = {"_id": {}, **self.properties}
-            schema["additionalProperties"] = False
-        return {"$jsonSchema": schema}
-
-
-_POSITION: Document = {
-    "bsonType": "array",
-    "minItems": 2,
-    "maxItems": 2,
-    "items": [
-        # Longitude first (RFC 7946): a latitude never exceeds 90, so a pair the other way round is often found out.
-        {"bsonType": ["double", "int"], "minimum": -180, "maximum": 180},
-        {"bsonType": ["double", "int"], "minimum": -90, "maximum": 90},
-    ],
-}
-
-COLLECTIONS = (
-    Collection(
-        LEASE,
-        may=("find", "update"),
-        required=("epoch", "holder", "expires"),
-        properties={
-            "epoch": _INTEGER,
-            "holder": {"bsonType": ["string", "null"]},
-            "expires": _DATE,
-            "session": {"bsonType": ["binData", "null"]},
-            "writes": _INTEGER,
-        },
-        closed=True,
-    ),
-    Collection(
-        UPDATES,
-        may=("find", "insert", "update"),
-        required=("receivedAt", "epoch"),
-        properties={
-            "_id": _INTEGER,
-            "update": _TEXT,
-            "pending": {"enum": [True]},
-            "receivedAt": _DATE,
-            "epoch": _INTEGER,
-            "doneAt": _DATE,
-            "doneEpoch": _INTEGER,
-            "failed": _TEXT,
-        },
-        indexes=(
-            Index([("pending", 1), ("_id", 1)], {"partialFilterExpression": {"pending": True}}),
-            Index([("doneAt", 1)], {"expireAfterSeconds": DONE_KEPT_S}),
-        ),
-        closed=True,
-    ),
-    Collection(
-        DIALOGUES,
-        may=("find", "insert", "update", "remove"),
-        required=("accepted", "changed"),
-        properties={
-            "_id": _HASH,
-            "accepted": {"bsonType": "bool"},
-            "language": {"enum": list(LANGUAGES)},
-            "changed": _DATE,
-            "draft": {
-                "bsonType": "object",
-                "required": ["id"],
-                "properties": {"id": _INTEGER, "coordinates": _POSITION, "category": _TEXT, "subcategory": _TEXT},
-            },
-        },
-        closed=True,
-    ),
-    Collection(
-        REPLIES,
-        may=("find", "insert", "remove"),
-        required=("updateId", "n", "chat", "method", "text", "creationDate"),
-        properties={
-            "_id": _TEXT,
-            "updateId": _INTEGER,
-            "n": _INTEGER,
-            "chat": _INTEGER,
-            "method": _TEXT,
-            "text": _TEXT,
-            "creationDate": _DATE,
-        },
-        indexes=(Index([("updateId", 1), ("n", 1)]),),
-    ),
-    Collection(
-        DATA,
-        may=("find", "insert"),
-        required=("type", "properties", "geometry", "complaints", "complaintsUsers", "creationDate"),
-        properties={
-            "type": {"enum": ["Feature"]},
-            "properties": {
-                "bsonType": "object",
-                "required": ["Subcategory", "Popup_en", "Popup_es"],
-                "properties": {"Subcategory": {"bsonType": "objectId"}, "Popup_en": _TEXT, "Popup_es": _TEXT},
-            },
-            "geometry": {
-                "bsonType": "object",
-                "required": ["type", "coordinates"],
-                "properties": {"type": {"enum": ["Point"]}, "coordinates": _POSITION},
-            },
-            "complaints": _INTEGER,
-            "complaintsUsers": {"bsonType": "array"},
-            "creationDate": _DATE,
-            "updateId": _INTEGER,
-        },
-        indexes=(
-            # Places from before this bot have none.
-            Index([("updateId", 1)], {"unique": True, "partialFilterExpression": {"updateId": {"$exists": True}}}),
-            Index([("geometry", "2dsphere")]),
-            Index([("properties.Subcategory", 1)]),
-        ),
-    ),
-    Collection(
-        USERS,
-        may=("find", "insert", "update", "remove"),
-        required=("idTelegram", "creationDate"),
-        properties={"idTelegram": _HASH, "creationDate": _DATE},
-        indexes=(Index([("idTelegram", 1)], {"unique": True}),),
-    ),
-    Collection(
-        CATEGORIES,
-        may=("find",),
-        required=("Name_en", "Name_es", "creationDate"),
-        properties={"Name_en": _NAME, "Name_es": _NAME, "Nickname": _TEXT, "creationDate": _DATE},
-        indexes=(Index([("Nickname", 1)], {"unique": True}),),
-    ),
-    Collection(
-        SUBCATEGORIES,
-        may=("find",),
-        required=("Category", "Name_en", "Name_es", "creationDate"),
-        properties={
-            "Category": {"bsonType": "objectId"},
-            "Name_en": _NAME,
-            "Name_es": _NAME,
-            "Icon": _TEXT,
-            "creationDate": _DATE,
-        },
-        indexes=(Index([("Category", 1), ("Name_en", 1)], {"unique": True}),),
-    ),
-)
 
 
 def prepare(
@@ -247,6 +73,7 @@ def prepare(
             doing = "writing the first documents"
             _lease(database)
             tell(f"{_categories(database)} new categories and subcategories")
+            _fold(database, tell)
             doing = f"preparing the role {ROLE} and the user {config.mongodb.user}"
             _role(database)
             _user(client[config.mongodb.auth_database], config, password)
@@ -296,6 +123,20 @@ def _categories(database: Database[Document]) -> int:
             done = database[SUBCATEGORIES].update_one(sub_key, {"$setOnInsert": rest}, upsert=True)
             added += done.upserted_id is not None
     return added
+
+
+def _fold(database: Database[Document], tell: Callable[[str], None]) -> None:
+    """Bring `folded` up to date where a name was changed, or comes from before there was such a field."""
+    for name in (CATEGORIES, SUBCATEGORIES):
+        for found in database[name].find().sort([("creationDate", 1), ("_id", 1)]):
+            folded = name_keys(str(found.get(f"Name_{language}", "")) for language in LANGUAGES)
+            if not folded or found.get("folded") == folded:
+                continue
+            try:
+                database[name].update_one({"_id": found["_id"]}, {"$set": {"folded": folded}})
+            except DuplicateKeyError:
+                database[name].update_one({"_id": found["_id"]}, {"$unset": {"folded": ""}})
+                tell(f"{name}: {found['Name_es']} has the name of another: rename one of the two")
 
 
 def _role(database: Database[Document]) -> None:

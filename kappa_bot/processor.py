@@ -10,34 +10,36 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pymongo
-from bson import ObjectId
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 from pymongo.errors import PyMongoError
 from telegram import Update
 from telegram.constants import ChatType
 from telegram.error import TelegramError
 
+from kappa_bot.catalogue import Catalogue
 from kappa_bot.clock import boottime
+from kappa_bot.counts import counts
 from kappa_bot.database import (
     CATEGORIES,
-    DATA,
     DIALOGUES,
     OPERATION_LIMIT_S,
-    REPLIES,
     SUBCATEGORIES,
     UPDATES,
-    USERS,
     Database,
     one_line,
+    passing,
 )
+from kappa_bot.dialogue import resolve
+from kappa_bot.effects import effects, kept_dialogue, outbox
 from kappa_bot.handlers import App, take_turn
 from kappa_bot.health import Way
 from kappa_bot.ids import user_key
 from kappa_bot.logs import log, whereabouts
-from kappa_bot.turn import Catalogue, Choice, Dialogue, Document, Reply, Turn
+from kappa_bot.places import find, read_catalogue
+from kappa_bot.queries import Query
+from kappa_bot.turn import Dialogue, Document, Turn
+from kappa_bot.wordlist import WordList
 from kappa_bot.writer import Op, RefusedError, Work, Writer
 
 ROUND = 200
@@ -65,7 +67,15 @@ class Pending:
 class Processor:
     """Empties the inbox. One runs while the lease is held."""
 
-    def __init__(self, database: Database, writer: Writer, application: App, id_key: bytes, router: Way) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        application: App,
+        id_key: bytes,
+        router: Way,
+        words: WordList | None = None,
+    ) -> None:
         self.backlog = 0
         """Updates stored but not processed, as far as is known."""
         self.on_replies: Callable[[], None] = lambda: None
@@ -75,6 +85,7 @@ class Processor:
         self._application = application
         self._id_key = id_key
         self._router = router
+        self._words = words or WordList()
         self._wake = asyncio.Event()
         self._wake.set()
         self._idle = asyncio.Event()
@@ -127,6 +138,7 @@ class Processor:
             self._router.fails(one_line(error))
             await asyncio.sleep(0.2)
             return True
+        self._words.refresh()
         chats: dict[str, list[Pending]] = {}
         for each in pending:
             chats.setdefault(each.user or f"update {each.id}", []).append(each)
@@ -174,113 +186,97 @@ class Processor:
         """The turns of one chat, one after the other, as one piece of work."""
         ops: list[tuple[str, Op]] = []
         before = dialogue
-        for each in updates:
+        for n, each in enumerate(updates):
             if each.update is None:
                 continue
-            turn = await take_turn(self._application, each.update, dialogue, self._catalogue)
+            turn = await take_turn(
+                self._application, each.update, dialogue, self._catalogue, improper=self._words.improper
+            )
+            if n > 0 and (turn.error is not None or turn.query is not None):
+                # It waits for the next round: its turn comes after those before it, and it has to read what they wrote.
+                updates = updates[:n]
+                break
+            if turn.query is not None:
+                await self._resolve(turn, turn.query, user)
             if turn.error is not None:
-                # The rest of this chat waits for the next round: their turns come after this one's.
-                if each is not updates[0]:
-                    updates = updates[: updates.index(each)]
-                    break
-                log.error("update %d cannot be answered: %s", each.id, whereabouts(turn.error))
-                return _apology(each, user, turn, whereabouts(turn.error))
-            ops += _effects(each, user, turn)
+                reason = _reason(turn.error)
+                log.error("update %d cannot be answered: %s", each.id, reason)
+                return _apology(each, turn, reason)
+            ops += effects(turn, each.chat, user)
             dialogue = turn.dialogue
+            if turn.new is not None:
+                # What was chosen from is out of date.
+                updates = updates[: n + 1]
+                break
         if dialogue != before:
-            ops.append(_dialogue(user, dialogue))
+            ops.append(kept_dialogue(user, dialogue))
         unreadable = next((each.unreadable for each in updates if each.unreadable), None)
         return Work(ops, [each.id for each in updates], unreadable)
 
-    async def _commit(self, user: str, updates: Sequence[Pending], work: Work, before: Dialogue) -> None:
+    async def _resolve(self, turn: Turn, query: Query, user: str) -> None:
+        """Finish a turn with the places that it asks for; its error is in `turn.error`."""
+        while True:
+            try:
+                with pymongo.timeout(OPERATION_LIMIT_S):
+                    places, more = await find(self._database, query, user, turn.language)
+                resolve(turn, places, more)
+                return
+            except PyMongoError as error:
+                if not passing(error):
+                    turn.error = error
+                    return
+                self._router.fails(one_line(error))
+                await asyncio.sleep(0.2)
+            except Exception as error:
+                turn.error = error
+                return
+
+    async def _commit(
+        self, user: str, updates: Sequence[Pending], work: Work, before: Dialogue, again: bool = False
+    ) -> None:
+        adds = any(collection in (CATEGORIES, SUBCATEGORIES) for collection, _ in work.ops)
         try:
             await self._writer.commit(work)
+            counts.processed += len(work.once)
+            counts.failed += work.failed is not None
             self.backlog = max(0, self.backlog - len(work.once))
+            if adds:
+                self._catalogue_read = None
         except RefusedError as error:
-            if len(work.once) > 1:
-                # Which of them it is shows when the first goes alone; the others have their round again.
+            if len(work.once) > 1 or (adds and not again):
+                # Which of them it is shows when the first goes alone; the others have their round again. And where
+                # another user has just added the same category, it is there to be chosen.
                 first = updates[:1]
-                await self._commit(user, first, await self._take_turns(user, first, before), before)
+                await self._reread_catalogue()
+                work = await self._take_turns(user, first, before)
+                await self._commit(user, first, work, before, again=True)
                 return
             reason = f"refused by the database: {error}"
             log.error("update %d cannot be answered: %s", work.once[0], reason)
             turn = Turn(work.once[0], before, self._catalogue, greeting=before.language or "es")
-            await self._writer.commit(_apology(updates[0], user, turn, reason))
+            await self._writer.commit(_apology(updates[0], turn, reason))
+            counts.processed += 1
+            counts.failed += 1
+
+    async def _reread_catalogue(self) -> None:
+        while True:
+            try:
+                with pymongo.timeout(OPERATION_LIMIT_S):
+                    self._catalogue_read = None
+                    await self._read_catalogue()
+                return
+            except PyMongoError as error:
+                self._router.fails(one_line(error))
+                await asyncio.sleep(0.2)
 
 
-async def read_catalogue(database: Database) -> Catalogue:
-    """The categories and subcategories there are, in the order of their names in Spanish."""
-    by_name = [("Name_es", 1)]
-    categories = await database[CATEGORIES].find().sort(by_name).to_list()
-    subcategories: dict[str, list[Choice]] = {}
-    for document in await database[SUBCATEGORIES].find().sort(by_name).to_list():
-        subcategories.setdefault(str(document["Category"]), []).append(_choice(document))
-    return Catalogue(
-        tuple(_choice(document) for document in categories if str(document["_id"]) in subcategories),
-        {category: tuple(choices) for category, choices in subcategories.items()},
-    )
+def _reason(error: BaseException) -> str:
+    return one_line(error) if isinstance(error, PyMongoError) else whereabouts(error)
 
 
-def _choice(document: Document) -> Choice:
-    return Choice(str(document["_id"]), {"es": document["Name_es"], "en": document["Name_en"]})
-
-
-def _effects(each: Pending, user: str, turn: Turn) -> list[tuple[str, Op]]:
-    now = datetime.now(UTC)
-    ops: list[tuple[str, Op]] = []
-    if turn.forget:
-        ops.append((USERS, DeleteOne({"idTelegram": user})))
-    if turn.enrol:
-        new = {"$setOnInsert": {"idTelegram": user, "creationDate": now}}
-        ops.append((USERS, UpdateOne({"idTelegram": user}, new, upsert=True)))
-    if turn.place is not None:
-        ops.append((DATA, InsertOne(_feature(turn, now))))
-    return ops + _outbox(each, turn.replies, now)
-
-
-def _feature(turn: Turn, now: datetime) -> Document:
-    place = turn.place
-    assert place is not None
-    return {
-        "type": "Feature",
-        "properties": {
-            "Subcategory": ObjectId(place.subcategory),
-            # Shown as it was written, whichever language the map is read in.
-            "Popup_en": place.description,
-            "Popup_es": place.description,
-        },
-        "geometry": {"type": "Point", "coordinates": list(place.coordinates)},
-        "complaints": 0,
-        "complaintsUsers": [],
-        "creationDate": now,
-        "updateId": turn.update_id,
-    }
-
-
-def _dialogue(user: str, dialogue: Dialogue) -> tuple[str, Op]:
-    if dialogue == Dialogue():
-        return DIALOGUES, DeleteOne({"_id": user})
-    return DIALOGUES, ReplaceOne({"_id": user}, {**dialogue.to_document(), "changed": datetime.now(UTC)}, upsert=True)
-
-
-def _outbox(each: Pending, replies: Sequence[Reply], now: datetime) -> list[tuple[str, Op]]:
-    documents: list[dict[str, Any]] = [
-        {
-            "_id": f"{each.id}:{n}",
-            "updateId": each.id,
-            "n": n,
-            "chat": each.chat,
-            "creationDate": now,
-            **reply.to_document(),
-        }
-        for n, reply in enumerate(replies)
-    ]
-    return [(REPLIES, InsertOne(document)) for document in documents]
-
-
-def _apology(each: Pending, user: str, turn: Turn, reason: str) -> Work:
+def _apology(each: Pending, turn: Turn, reason: str) -> Work:
     """The update is done with, its effects are not; the user is told."""
     turn.replies.clear()
     if each.update is not None:
         turn.send(turn.text("failed"))
-    return Work(_outbox(each, turn.replies, datetime.now(UTC)), [each.id], failed=reason)
+    return Work(outbox(turn, each.chat, datetime.now(UTC)), [each.id], failed=reason)

@@ -6,32 +6,38 @@ sender) live and end together: if one of them fails, so does the tenure, and the
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 from pymongo.errors import PyMongoError
 from telegram.error import TelegramError
 
-from kappa_bot import control
+from kappa_bot import checking, control
 from kappa_bot.clock import boottime
-from kappa_bot.config import Config
+from kappa_bot.config import Config, Named, wrong
+from kappa_bot.counts import counts
 from kappa_bot.database import LEASE, POLLER, Client, Database, connect, hopeless, one_line
-from kappa_bot.exits import FatalError
 from kappa_bot.handlers import build_application
 from kappa_bot.health import OK, Way
 from kappa_bot.lease import Lease
 from kappa_bot.logs import log, whereabouts
+from kappa_bot.polling import Polling
 from kappa_bot.processor import Processor
-from kappa_bot.receiver import Receiver
+from kappa_bot.receiving import Receiver
 from kappa_bot.sender import Sender
-from kappa_bot.tasks import end
+from kappa_bot.tasks import cause, end, ended, within
 from kappa_bot.telegram_api import TelegramApi
+from kappa_bot.wordlist import WordList
 from kappa_bot.writer import Writer
+
+if TYPE_CHECKING:
+    from kappa_bot.webhook import WebhookReceiver
 
 DRAIN_S = 0.7
 """How long a stop or a demotion may go on finishing what is held; the rest is in MongoDB for the next bot."""
@@ -51,19 +57,20 @@ class Tenure:
         router = service.router
         self.lease = Lease(database, config.lease_ttl_s, router, session.session_id["id"])
         self.writer = Writer(database, self.lease, session, router)
-        self.receiver = Receiver(
-            service.api,
-            database,
-            self.lease,
-            self.writer,
-            router,
-            config.telegram.poll_timeout_s,
-            config.telegram.token_file,
-        )
-        self.processor = Processor(database, self.writer, service.application, service.id_key, router)
-        self.sender = Sender(service.api, database, self.lease, self.writer, router)
+        self.receiver = self._receiver(service)
+        words = WordList(config.words_file)
+        self.processor = Processor(database, self.writer, service.application, service.id_key, router, words)
+        self.sender = Sender(service.api, database, self.lease, self.writer, router, config.map)
         self.receiver.on_received = self.processor.wake
         self.processor.on_replies = self.sender.wake
+
+    def _receiver(self, service: "Service") -> Receiver:
+        telegram, api, lease, writer = service.config.telegram, service.api, self.lease, self.writer
+        if service.by_webhook is not None:
+            return service.by_webhook(api, lease, writer, service.config)
+        return Polling(
+            api, service.database, lease, writer, service.router, telegram.poll_timeout_s, telegram.token_file
+        )
 
     @property
     def active(self) -> bool:
@@ -85,6 +92,16 @@ class Service:
         self._ordered = asyncio.Event()
         self._stopping = False
         self.router = Way("the router")
+        self.by_webhook: type[WebhookReceiver] | None = None
+        if config.webhook is not None:
+            # Here, before a promotion waits for it; and only here: polling does without an HTTP server.
+            with _library("aiohttp", config.names("telegram", "receive")):
+                from kappa_bot import webhook
+
+            self.by_webhook = webhook.WebhookReceiver
+            # Nor is a promotion the time to find out that these are wrong.
+            config.webhook_secret()
+            config.webhook_certificate()
 
     def _guard(self) -> None:
         """Asked before every request to Telegram: without a good lease none is sent."""
@@ -127,8 +144,8 @@ class Service:
         """Why it is not as it should be, in one line; empty when it is."""
         if tenure is None:
             return "" if router == OK else f"router: {router}"
-        if tenure.receiver.conflicts > 3:
-            return f"another program polls with this bot's token ({tenure.receiver.conflicts} conflicts in a row)"
+        if tenure.receiver.stranger:
+            return tenure.receiver.stranger
         if tenure.lease.trouble:
             return tenure.lease.trouble
         if router != OK:
@@ -145,9 +162,25 @@ class Service:
                 return {**self.status(), "ok": False, "error": "this bot is stopping"}
             self._order(orders[do])
             await self._until(do, wait_s)
+        elif do == "check":
+            checked = await self._check(wait_s)
+            return {**self.status(), "checked": checked}
         elif do != "status":
-            raise ValueError(f"unknown request {do!r}: known are status, promote, demote, stop")
+            raise ValueError(f"unknown request {do!r}: known are status, check, promote, demote, stop")
         return self.status()
+
+    async def _check(self, wait_s: float) -> control.Message:
+        """Ask both sides now. Telegram only by whoever may: a standby is silent towards it."""
+        tenure = self._tenure
+        telegram: checking.Ask | str
+        if tenure is None:
+            telegram = self.role
+        elif tenure.lease.epoch is None:
+            telegram = tenure.lease.trouble or "this bot does not hold the lease"
+        else:
+            telegram = functools.partial(checking.telegram_now, tenure.lease, tenure.receiver.ask_now)
+        router = functools.partial(checking.router_now, self.database, wait_s)
+        return await checking.look(telegram, router, wait_s)
 
     async def _until(self, do: str, wait_s: float) -> None:
         goal = {"promote": "active", "demote": "standby", "stop": "gone"}[do]
@@ -171,7 +204,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._order, STOP)
         self._wanted = STANDBY if standby else ACTIVE
-        async with control.serve(self.config.socket, self.answer):
+        async with self._metrics(), control.serve(self.config.socket, self.answer):
             # What is loaded by now stays for good: no collection need look at it again.
             gc.freeze()
             try:
@@ -181,6 +214,15 @@ class Service:
                 self._stopping = True
             finally:
                 await self._close()
+
+    def _metrics(self) -> contextlib.AbstractAsyncContextManager[None]:
+        if self.config.metrics is None:
+            return contextlib.nullcontext()
+        named_by = self.config.names("metrics", "listen")
+        with _library("prometheus-client", named_by):
+            from kappa_bot import metrics
+
+        return metrics.serve(self.config.metrics, named_by, self.status, counts)
 
     async def _stand_by(self) -> None:
         """Connected, authenticated, silent: until told otherwise."""
@@ -206,7 +248,7 @@ class Service:
             try:
                 acquired = asyncio.create_task(self._acquire(tenure.lease))
                 await asyncio.wait({acquired, ordered}, return_when=asyncio.FIRST_COMPLETED)
-                if await _ended(acquired):
+                if await ended(acquired):
                     await self._work(tenure, ordered)
             finally:
                 ordered.cancel()
@@ -247,7 +289,7 @@ class Service:
                 await self._drain(tenure, tasks)
             for task in tasks.values():
                 if task.done() and not task.cancelled() and task.exception() is not None:
-                    raise _cause(task)
+                    raise cause(task)
         finally:
             await end((herald, *tasks.values()))
 
@@ -255,24 +297,27 @@ class Service:
         while not tenure.active:
             await asyncio.sleep(0.005)
         log.info(
-            "active, epoch %d: first getUpdates answered %.0f ms after the tenure began, %.0f ms after the process did",
+            "active, epoch %d: %s %.0f ms after the tenure began, %.0f ms after the process did",
             tenure.lease.epoch,
+            tenure.receiver.serves_once,
             (boottime() - tenure.began) * 1000,
             process_age() * 1000,
         )
 
     async def _drain(self, tenure: Tenure, tasks: "dict[str, asyncio.Task[None]]") -> None:
-        """Finish what is held: no poll any more, answer what is stored, acknowledge it."""
+        """Finish what is held: receive no more, answer what is stored, acknowledge it."""
 
         async def finish() -> None:
+            await tenure.receiver.finish()
             await end([tasks["receiver"]])
             await tenure.processor.drained()
             await tenure.sender.drained()
 
-        await _within(DRAIN_S, finish())
-        await _within(DRAIN_S / 2, tenure.receiver.confirm())
+        await within(DRAIN_S, finish())
+        await within(DRAIN_S, tenure.sender.landed())
+        await within(DRAIN_S / 2, tenure.receiver.confirm())
         # A transaction that is cut off in the middle would keep the lease locked.
-        await _within(DRAIN_S / 2, tenure.writer.settled())
+        await within(DRAIN_S / 2, tenure.writer.settled())
 
     async def _close(self) -> None:
         async def close() -> None:
@@ -280,38 +325,16 @@ class Service:
                 await self.api.close()
             await self.client.close()
 
-        await _within(0.5, close())
+        await within(0.5, close())
 
 
-async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(work, seconds)
-
-
-async def _ended(task: "asyncio.Task[None]") -> bool:
-    """Whether a task has ended well; it is cancelled if it has not ended. Raises what it raised."""
-    await end([task])
-    if task.cancelled():
-        return False
-    await task
-    return True
-
-
-def _cause(task: "asyncio.Task[None]") -> BaseException:
-    """Why a task failed: of a group of errors the one that was meant for the operator, else the first."""
-    error = task.exception()
-    leaves: list[BaseException] = []
-
-    def collect(each: BaseException) -> None:
-        if isinstance(each, BaseExceptionGroup):
-            for inner in each.exceptions:
-                collect(inner)
-        else:
-            leaves.append(each)
-
-    assert error is not None
-    collect(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, FatalError)), leaves[0])
+@contextlib.contextmanager
+def _library(name: str, named_by: Named) -> Iterator[None]:
+    """For what is imported only where the configuration asks for it."""
+    try:
+        yield
+    except ImportError as error:
+        raise wrong(f"{named_by}: this needs the Python package {name}, which is not installed: {error}") from None
 
 
 def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -1,8 +1,11 @@
-"""Ending tasks for certain."""
+"""Ending tasks for certain, and how they ended."""
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Coroutine, Iterable
 from typing import Any
+
+from kappa_bot.exits import FatalError
 
 AGAIN_S = 0.1
 
@@ -22,3 +25,34 @@ async def end(tasks: "Iterable[asyncio.Task[Any]]") -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain of one never retrieved
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(work, seconds)
+
+
+async def ended(task: "asyncio.Task[None]") -> bool:
+    """Whether a task has ended well; it is cancelled if it has not ended. Raises what it raised."""
+    await end([task])
+    if task.cancelled():
+        return False
+    await task
+    return True
+
+
+def cause(task: "asyncio.Task[None]") -> BaseException:
+    """Why a task failed: of a group of errors the one that was meant for the operator, else the first."""
+    error = task.exception()
+    leaves: list[BaseException] = []
+
+    def collect(each: BaseException) -> None:
+        if isinstance(each, BaseExceptionGroup):
+            for inner in each.exceptions:
+                collect(inner)
+        else:
+            leaves.append(each)
+
+    assert error is not None
+    collect(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, FatalError)), leaves[0])

@@ -10,12 +10,14 @@ from telegram import (
     KeyboardButton,
     ReplyKeyboardMarkup,
     ReplyKeyboardRemove,
+    WebhookInfo,
 )
 from telegram._utils.types import ODVInput
 from telegram.request import BaseRequest, HTTPXRequest, RequestData
 
 from kappa_bot.guarded_http import Guard, GuardedTransport
 from kappa_bot.handlers import ALLOWED_UPDATES
+from kappa_bot.texts import say
 from kappa_bot.turn import Reply
 
 SEND_AT_ONCE = 16
@@ -99,18 +101,37 @@ class TelegramApi:
         updates: list[dict[str, Any]] = json.loads(self._polls.payload)["result"]
         return updates
 
-    async def send(self, chat: int, reply: Reply) -> None:
-        """Send one reply. Raises TelegramError."""
+    async def send(self, chat: int, reply: Reply, document: bytes | None = None) -> None:
+        """Send one reply; `document` is what a sendDocument sends. Raises TelegramError."""
         if reply.method == "sendMessage":
             await self.bot.send_message(chat, reply.text, reply_markup=_markup(reply))
         elif reply.method == "editMessageText":
             inline = InlineKeyboardMarkup(_inline(reply)) if reply.buttons else None
             await self.bot.edit_message_text(reply.text, chat, reply.message_id, reply_markup=inline)
+        elif reply.method == "sendDocument":
+            assert document is not None and reply.map is not None
+            language = reply.map.language
+            await self.bot.send_document(chat, document, reply.text, filename=say(language, "map_file"))
         elif reply.method == "answerCallbackQuery":
             assert reply.query_id is not None
             await self.bot.answer_callback_query(reply.query_id, reply.text or None)
         else:
             raise ValueError(f"no such reply: {reply.method}")
+
+    async def set_webhook(self, url: str, secret: str, connections: int, certificate: bytes | None) -> None:
+        """Have updates brought to `url`; those that wait are kept. Raises TelegramError."""
+        await self.bot.set_webhook(
+            url,
+            certificate=certificate,
+            max_connections=connections,
+            allowed_updates=ALLOWED_UPDATES,
+            drop_pending_updates=False,
+            secret_token=secret,
+        )
+
+    async def webhook(self) -> WebhookInfo:
+        """Where updates are brought to, and how that goes. Raises TelegramError."""
+        return await self.bot.get_webhook_info()
 
     async def close(self) -> None:
         await self._polls.shutdown()

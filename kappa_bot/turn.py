@@ -1,13 +1,15 @@
 """What one update does, as data: nothing is sent or stored while a turn is being computed.
 
 A `Turn` starts from the user's dialogue as MongoDB has it and collects replies and effects; processor.py commits all of
-it in one transaction, keyed by the update's id.
+it in one transaction, keyed by the update's id. A turn that depends on the places there are leaves a `query`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kappa_bot.catalogue import Catalogue, NewChoice
+from kappa_bot.queries import MapOrder, Query
 from kappa_bot.texts import say
 
 Document = dict[str, Any]
@@ -28,6 +30,8 @@ class Draft:
     """Longitude, latitude, in degrees (GeoJSON's order)."""
     category: str | None = None
     subcategory: str | None = None
+    naming: str | None = None
+    """"category" or "subcategory" while the user's next words are the name of a new one."""
 
     @property
     def step(self) -> str:
@@ -46,6 +50,8 @@ class Dialogue:
     accepted: bool = False
     """The terms of use."""
     draft: Draft | None = None
+    expects: str | None = None
+    """What else an answer is awaited to: `near` (a location), `forget:<update_id>` (a tap)."""
 
     def to_document(self) -> Document:
         document: Document = {"accepted": self.accepted}
@@ -55,10 +61,12 @@ class Dialogue:
             draft: Document = {"id": self.draft.id}
             if self.draft.coordinates is not None:
                 draft["coordinates"] = list(self.draft.coordinates)
-            for key in ("category", "subcategory"):
+            for key in ("category", "subcategory", "naming"):
                 if getattr(self.draft, key) is not None:
                     draft[key] = getattr(self.draft, key)
             document["draft"] = draft
+        if self.expects is not None:
+            document["expects"] = self.expects
         return document
 
     @classmethod
@@ -74,35 +82,14 @@ class Dialogue:
                 coordinates=None if coordinates is None else (coordinates[0], coordinates[1]),
                 category=found.get("category"),
                 subcategory=found.get("subcategory"),
+                naming=found.get("naming"),
             )
-        return cls(language=document.get("language"), accepted=bool(document.get("accepted")), draft=draft)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A category or subcategory as a user sees it."""
-
-    id: str
-    names: Mapping[str, str]
-    """By language."""
-
-    def name(self, language: str) -> str:
-        return self.names[language]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The categories there are, and each one's subcategories."""
-
-    categories: tuple[Choice, ...] = ()
-    subcategories: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
-    """By category id."""
-
-    def category(self, id_: str | None) -> Choice | None:
-        return next((choice for choice in self.categories if choice.id == id_), None)
-
-    def subcategory(self, category: str | None, id_: str | None) -> Choice | None:
-        return next((choice for choice in self.subcategories.get(category or "", ()) if choice.id == id_), None)
+        return cls(
+            language=document.get("language"),
+            accepted=bool(document.get("accepted")),
+            draft=draft,
+            expects=document.get("expects"),
+        )
 
 
 @dataclass(frozen=True)
@@ -110,8 +97,9 @@ class Reply:
     """One call of the Bot API that answers a user."""
 
     method: str
-    """sendMessage, editMessageText or answerCallbackQuery."""
+    """sendMessage, editMessageText, sendDocument or answerCallbackQuery."""
     text: str = ""
+    """Of a document: its caption."""
     buttons: Buttons = ()
     message_id: int | None = None
     """The message to edit."""
@@ -120,6 +108,8 @@ class Reply:
     keyboard: str | None = None
     """Under the text field: "hide" takes the keyboard away; anything else is the label of a button that shares the
     user's location."""
+    map: MapOrder | None = None
+    """The document to send."""
 
     def to_document(self) -> Document:
         document: Document = {"method": self.method, "text": self.text}
@@ -128,10 +118,13 @@ class Reply:
         for key in ("message_id", "query_id", "keyboard"):
             if getattr(self, key) is not None:
                 document[key] = getattr(self, key)
+        if self.map is not None:
+            document["map"] = self.map.to_document()
         return document
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Reply":
+        order = document.get("map")
         return cls(
             method=document["method"],
             text=document["text"],
@@ -139,6 +132,7 @@ class Reply:
             message_id=document.get("message_id"),
             query_id=document.get("query_id"),
             keyboard=document.get("keyboard"),
+            map=None if order is None else MapOrder.from_document(order),
         )
 
 
@@ -165,12 +159,20 @@ class Turn:
     """For a tapped button: the message it hangs on."""
     query_id: str | None = None
     """For a tapped button: the query that Telegram wants answered."""
+    improper: Callable[[str], bool] = lambda text: False
+    """Whether a text holds an inappropriate word."""
     replies: list[Reply] = field(default_factory=list)
+    query: Query | None = None
+    """What the answer depends on: `dialogue.resolve` gives it once that has been read."""
     place: Place | None = None
+    new: NewChoice | None = None
+    """A category or subcategory that the user adds."""
+    complaint: str | None = None
+    """The place that the user complains of."""
     enrol: bool = False
     """Note the user among those who accepted the terms."""
     forget: bool = False
-    """Remove what is kept of the user."""
+    """Remove all that is kept of the user."""
     error: BaseException | None = None
     """A handler's exception: nothing of this turn counts."""
 
@@ -184,6 +186,9 @@ class Turn:
     def send(self, text: str, buttons: Buttons = (), keyboard: str | None = None) -> None:
         self.replies.append(Reply("sendMessage", text, buttons, keyboard=keyboard))
 
+    def send_map(self, order: MapOrder, caption: str) -> None:
+        self.replies.append(Reply("sendDocument", caption, map=order))
+
     def replace(self, text: str, buttons: Buttons = ()) -> None:
         """Put the next step where the tapped button was: old buttons do not pile up, and a repeat does no harm."""
         if self.message_id is None:
@@ -192,6 +197,6 @@ class Turn:
             self.replies.append(Reply("editMessageText", text, buttons, message_id=self.message_id))
 
     def settle(self, note: str = "") -> None:
-        """Stop the tapped button's spinner; after the message, which is what the user waits for."""
-        if self.query_id is not None:
+        """Stop the tapped button's spinner, once; after the message, which is what the user waits for."""
+        if self.query_id is not None and all(reply.method != "answerCallbackQuery" for reply in self.replies):
             self.replies.append(Reply("answerCallbackQuery", note, query_id=self.query_id))

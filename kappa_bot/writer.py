@@ -11,13 +11,14 @@ one of them is done already, a commit whose answer was lost had succeeded after 
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pymongo
 from bson.errors import InvalidDocument
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne, WriteConcern
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne, WriteConcern
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
@@ -25,10 +26,13 @@ from kappa_bot.database import LEASE, OPERATION_LIMIT_S, POLLER, UPDATES, Databa
 from kappa_bot.health import Way
 from kappa_bot.lease import Lease
 
-Op = InsertOne[Any] | UpdateOne | ReplaceOne[Any] | DeleteOne
+Op = InsertOne[Any] | UpdateOne | UpdateMany | ReplaceOne[Any] | DeleteOne | DeleteMany
 
 GROUP_OPS = 1000
 """The most operations in one transaction; whoever comes after waits for the next."""
+
+ABORT_LIMIT_S = 0.5
+"""How long giving up a transaction may take: a stop waits for it."""
 
 MAJORITY = WriteConcern("majority", j=True)
 
@@ -209,9 +213,23 @@ def _resolve(group: Iterable[_Waiting], error: Exception | None = None) -> None:
 
 
 async def _abandon(session: AsyncClientSession) -> None:
+    """End the open transaction, with its lock on the lease, however often the writer is cancelled meanwhile."""
+    # A context of its own: an attempt that has used up its time leaves none for this.
+    aborting = asyncio.create_task(_abort(session), context=Context())
+    cancelled: asyncio.CancelledError | None = None
+    while not aborting.done():
+        try:
+            await asyncio.wait({aborting})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _abort(session: AsyncClientSession) -> None:
     try:
         if session.in_transaction:
-            with pymongo.timeout(1.0):
+            with pymongo.timeout(ABORT_LIMIT_S):
                 await session.abort_transaction()
     except PyMongoError:
         pass  # the server ends it by itself, and the next one of this session ends it too

@@ -28,10 +28,17 @@ sys.path.insert(0, __file__.rsplit({parent!r}, 1)[0] + {library!r})
 from {module} import {name}
 {name}{call}()
 """
+# What a monitor imports comes from one file (resource_agents/level0.py).
+AGENT_LAUNCHER = LAUNCHER.replace(
+    "from {module}", "from kappa_level0 import use\nuse(sys.path[0], {module!r})\nfrom {module}"
+)
+LEVEL0 = LIBRARY / "kappa_level0.py"
+# Not imported by the agent itself, but on its monitor's way all the same.
+ALSO_NEEDED = {"telegram_bot": ("host.notes",), "nginx": ("host.url",)}
 
 
 def agent_launcher(interpreter: str, module: str) -> str:
-    return LAUNCHER.format(
+    return AGENT_LAUNCHER.format(
         interpreter=interpreter,
         parent="/ocf/resource.d/",
         library="/kappa-ha",
@@ -54,7 +61,7 @@ def fence_launcher(interpreter: str) -> str:
 
 def library_files(source: Path) -> Iterator[Path]:
     """The files, relative to `source`, that agents and fence agent run from: no command-line tool, no power broker."""
-    for room, left_out in (("resource_agents", ("cli.py", "commands")), ("stonith", ("power",))):
+    for room, left_out in (("resource_agents", ("cli.py", "commands", "level0.py")), ("stonith", ("power",))):
         for file in sorted((source / room).rglob("*.py")):
             if file.relative_to(source / room).parts[0] not in left_out:
                 yield file.relative_to(source)
@@ -65,6 +72,7 @@ def install(root: Path, interpreter: str, source: Path) -> list[Path]:
     wanted: dict[Path, tuple[bytes, int]] = {}
     for file in library_files(source):
         wanted[LIBRARY / file] = ((source / file).read_bytes(), 0o644)
+    wanted[LEVEL0] = ((source / "resource_agents/level0.py").read_bytes(), 0o644)
     if LIBRARY / "stonith/fence_kappa.py" not in wanted:
         raise click.ClickException(
             f"{source}/stonith/fence_kappa.py is missing, so this copy of kappa-ha is incomplete."
@@ -154,12 +162,16 @@ def compile_library(root: Path, interpreter: str) -> None:
     """Compile with the interpreter that will run it, the paths inside being those it will have after staging."""
     command = [interpreter, "-IS", "-m", "compileall", "-q", "-s", str(root), "-p", "/"]
     command += ["--invalidation-mode", "timestamp", str(root / LIBRARY)]
-    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, umask=0o022)
-    if ran.returncode != 0:
-        said = (ran.stdout + ran.stderr).strip().splitlines()
-        raise click.ClickException(
-            f"{interpreter} cannot compile the agents: {said[-1] if said else 'no reason given'}"
-        )
+    writer = [interpreter, "-IS", str(root / LEVEL0), str(root / LIBRARY), f"/{LIBRARY}"]
+    level0 = [[*writer, *(f"resource_agents.{one}" for one in (module, *ALSO_NEEDED.get(module, ())))]
+              for module in AGENTS.values()]  # fmt: skip
+    for one in (command, *level0):
+        ran = subprocess.run(one, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, umask=0o022)
+        if ran.returncode != 0:
+            said = (ran.stdout + ran.stderr).strip().splitlines()
+            raise click.ClickException(
+                f"{interpreter} cannot compile the agents: {said[-1] if said else 'no reason given'}"
+            )
 
 
 def check_interpreter(interpreter: str) -> None:

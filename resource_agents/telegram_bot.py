@@ -72,16 +72,21 @@ def serving(operation: Operation) -> int:
 
 
 def answering(operation: Operation) -> int:
-    """Level 20: Telegram and the router answer through it. What either met last is at most a poll's time old."""
+    """Level 20: Telegram and the router answer through it. The bot asks both at this moment; a standby the router
+    alone."""
     from resource_agents.host import notes
     from resource_agents.host.processes import forget
 
-    record, said = _ask(operation)
+    record, said = _ask(operation, now=True)
     role, note = _role(operation, record, said), operation.state_file("unwell")
     trouble = _trouble(said)
-    if not trouble or (operation.promotable and role == OK):
+    if not trouble:
         forget(note)
         return role
+    if operation.promotable and role == OK:
+        # To start it anew would not mend its router; it is in nobody's way.
+        forget(note)
+        raise Failure(DEGRADED, f"telegram-bot: a standby, but {trouble}")
     lasted, allowed = notes.lasts(note, record), operation.seconds("unwell_after")
     if lasted < allowed:
         raise Failure(_degraded(operation), f"telegram-bot: {said.role}, but {trouble}")
@@ -90,16 +95,16 @@ def answering(operation: Operation) -> int:
     )
 
 
-def _ask(operation: Operation) -> "tuple[Record, Status]":
-    """Our process, and what it says of itself. Raises Failure."""
-    from resource_agents.host.bot_socket import status
+def _ask(operation: Operation, now: bool = False) -> "tuple[Record, Status]":
+    """Our process, and what it says of itself; with `now`, of what it asks at this moment. Raises Failure."""
+    from resource_agents.host import bot_socket
     from resource_agents.host.sockets import Unanswered
 
     record = _daemon(operation).check()
     path = operation.text("socket")
     operation.doing = f"asking the bot on {path}"
     try:
-        said = status(path, operation.deadline)
+        said = (bot_socket.check if now else bot_socket.status)(path, operation.deadline)
     except Unanswered as unanswered:
         code = FAILED_PROMOTED if operation.promotable and _noted(operation, record) else GENERIC
         raise Failure(code, f"telegram-bot: process {record.pid} runs, but {path} {unanswered}") from None
@@ -333,7 +338,7 @@ where it is started: start returns once Telegram has accepted its first getUpdat
 is started as a standby (connected to MongoDB, silent towards Telegram) and the promoted one polls: a takeover then
 costs no start. Stop lets it finish what is in hand. Monitor looks at the process (depth 0), at whether it serves (depth
 10: a bot that should poll but receives nothing is failed; a conflict with another poller is degraded, and failed when
-it lasts) and at whether Telegram and the router answer through it (depth 20).""",
+it lasts) and has the bot ask Telegram and the router at this moment (depth 20; a standby asks the router alone).""",
     parameters=(
         Parameter("binary", "program", "kappa-bot", "The bot's program", "Path or name of the bot's program."),
         Parameter(

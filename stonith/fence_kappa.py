@@ -59,8 +59,12 @@ def _run(arguments: list[str]) -> int:
     from stonith.agent.actions import ActionError, run
 
     about = f"{settings.action} of {settings.plug}" if settings.plug else settings.action
-    _guard(about, settings.delay_s + settings.timeout_s + 1)
+    _guard(about, settings.delay_s + settings.timeout_s + settings.power_wait_s + 1)
     try:
+        if settings.action == "explain":
+            from stonith.agent.explain import explain
+
+            return explain(settings)
         return run(settings)
     except ActionError as error:
         return _fail(f"{about} failed: {error}")
@@ -68,8 +72,13 @@ def _run(arguments: list[str]) -> int:
 
 def _text(given: dict[str, str]) -> str:
     """What is printed without asking anybody."""
-    if not ("help" in given or "version" in given or given.get("action", "").lower() == "metadata"):
+    action = given.get("action", "").lower()
+    if not ("help" in given or "version" in given or action in ("metadata", "manpage")):
         return ""
+    if action == "manpage" and not ("help" in given or "version" in given):
+        from stonith.agent.manpage import manpage
+
+        return manpage()
     from stonith.agent import describe
 
     if "help" in given:

@@ -34,6 +34,6 @@ def left_behind() -> list[str]:
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            if "/run/kappa-lab" in command or str(BUILD / "lab" / "power.toml") in command:
+            if "/run/kappa-lab" in command or str(BUILD / "lab" / "power-") in command:
                 found.append(f"process {process.name}: {command[:100]}")
     return found

@@ -39,6 +39,25 @@ def find_agent(word: str) -> Path:
     return _executable(found[0])
 
 
+FENCE_PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin")
+
+
+def is_fence_agent(word: str) -> bool:
+    """By the way it is named: `stonith:fence_x`, `fence_x`, or a path to such a file."""
+    return word.startswith("stonith:") or word.rpartition("/")[2].startswith("fence_")
+
+
+def find_fence_agent(word: str) -> Path:
+    """The fence agent's executable. Raises click.UsageError with what to do."""
+    name = word.removeprefix("stonith:")
+    if "/" in name:
+        return _executable(Path(name).absolute())
+    found = [Path(place, name) for place in FENCE_PLACES if Path(place, name).is_file()]
+    if not found:
+        raise click.UsageError(f"There is no fence agent {name} in {', '.join(FENCE_PLACES)}.")
+    return _executable(found[0])
+
+
 def glob_literal(word: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in word)
 

@@ -123,15 +123,19 @@ def begin(
     timeout_s: float,
     user: int | None = None,
     directory: str = "/",
+    given: bytes = b"",
 ) -> Running:
-    """Start it. Raises OSError when it cannot be executed."""
+    """Start it, with `given` on its standard input. Raises OSError when it cannot be executed."""
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed by Running.ended
+    source = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, as soon as the agent has it
+    source.write(given)
+    source.seek(0)
     began = time.monotonic()
     process = subprocess.Popen(
         [str(agent), *words],
         env=dict(variables),
         cwd=directory,
-        stdin=subprocess.DEVNULL,
+        stdin=source if given else subprocess.DEVNULL,
         stdout=out,
         stderr=err,
         start_new_session=True,
@@ -139,6 +143,7 @@ def begin(
         group=user,
         extra_groups=None if user is None else [],
     )
+    source.close()
     return Running(tuple(words), process, out, err, began, timeout_s)
 
 

@@ -3,7 +3,7 @@
 Written through Pacemaker's attrd_updater, which costs a process; the record in the state directory is what spares it.
 """
 
-import os
+import posix
 
 from resource_agents.host import processes
 from resource_agents.ocf.exits import GENERIC, Failure
@@ -50,13 +50,13 @@ def read(path: str) -> "dict[str, Held] | None":
     """What was noted down; None when there is nothing, or only from an earlier life of this machine. Raises ValueError
     for anything but a record."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        lines = os.read(handle, 8192).decode("ascii", "replace").splitlines()
+        lines = posix.read(handle, 8192).decode("ascii", "replace").splitlines()
     finally:
-        os.close(handle)
+        posix.close(handle)
     try:
         first, this_life = lines[0].split(" ")
         if first != FIRST_LINE:
@@ -74,6 +74,8 @@ def read(path: str) -> "dict[str, Held] | None":
 
 def write(path: str, held: "dict[str, Held]") -> None:
     """Whole or not at all."""
+    import os
+
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     half = f"{path}.{os.getpid()}"
     lines = [f"{FIRST_LINE} {processes.life()}", *(f"{name} {one.line()}" for name, one in held.items())]
@@ -89,13 +91,13 @@ def write(path: str, held: "dict[str, Held]") -> None:
         raise
 
 
-def publish(operation: "Operation", updater: str, name: str, value: str) -> None:
+def publish(operation: "Operation", updater: str, name: str, value: str, timeout_s: float = 5.0) -> None:
     """Give this node's attribute the value, or remove it (ABSENT). Raises Failure."""
     from resource_agents.host.spawn import run
 
     what = ["--delete"] if value == ABSENT else ["--update", value]
     operation.doing = f"writing node attribute {name}"
-    code, said = run([updater, "--name", name, *what], operation, timeout_s=5.0)
+    code, said = run([updater, "--name", name, *what], operation, timeout_s)
     if code != 0:
         words = said.strip().splitlines()
         raise Failure(

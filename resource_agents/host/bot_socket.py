@@ -13,7 +13,8 @@ VERSION = 1
 
 class Status:
     """What the bot says of itself. `last_receive_s`: seconds since Telegram last answered a getUpdates with 200, None
-    before the first. `telegram`, `router`: "ok", or one line of what is wrong. `reason`: one line, or ""."""
+    before the first. `telegram`, `router`: "ok", or one line of what is wrong; what a check has just met
+    goes before what the bot's last use of it did. `reason`: one line, or ""."""
 
     __slots__ = ("backlog", "conflicts", "epoch", "last_receive_s", "pid", "reason", "role", "router", "telegram")
 
@@ -24,14 +25,31 @@ class Status:
         self.last_receive_s = _seconds(reply)
         self.backlog = _count(reply, "backlog")
         self.conflicts = _count(reply, "conflicts")
-        self.telegram = _text(reply, "telegram")
-        self.router = _text(reply, "router")
+        self.telegram = _side(reply, "telegram")
+        self.router = _side(reply, "router")
         self.reason = _text(reply, "reason")
+
+
+class Refused(Unanswered):
+    """The bot understood that something was asked, and says no."""
 
 
 def status(path: str, deadline: "Deadline") -> Status:
     """Raises Unanswered for everything that is not a status."""
-    reply = ask(path, "status", deadline)
+    return _status(ask(path, "status", deadline))
+
+
+def check(path: str, deadline: "Deadline") -> Status:
+    """Have it ask Telegram and the router now. Raises Unanswered. Of a bot too old to, its status."""
+    # Each side may take so long; what is left is for the way there and back.
+    wait_s = min(10.0, deadline.left() * 0.7)
+    try:
+        return _status(ask(path, "check", deadline, {"wait_s": round(wait_s, 3)}))
+    except Refused:
+        return status(path, deadline)
+
+
+def _status(reply: "dict[str, object]") -> Status:
     if reply.get("role") not in ("starting", "standby", "active", "stopping"):
         raise Unanswered(f"answers with an unknown role {reply.get('role')!r}")
     return Status(reply)
@@ -57,7 +75,7 @@ def ask(path: str, do: str, deadline: "Deadline", more: "dict[str, object] | Non
     if not isinstance(reply, dict) or reply.get("v") != VERSION:
         raise Unanswered("answers in another version of the protocol")
     if reply.get("ok") is not True:
-        raise Unanswered(f"refuses: {reply.get('error', 'no reason given')}")
+        raise Refused(f"refuses: {reply.get('error', 'no reason given')}")
     return reply
 
 
@@ -66,6 +84,12 @@ def _text(reply: "dict[str, object]", key: str) -> str:
     if not isinstance(value, str):
         raise Unanswered(f"answers with an unusable {key}")
     return value
+
+
+def _side(reply: "dict[str, object]", key: str) -> str:
+    used, checked = _text(reply, key), reply.get("checked")
+    now = _text(checked, key) if isinstance(checked, dict) else ""
+    return used if now in ("", "ok") or now.startswith("not asked") else now
 
 
 def _count(reply: "dict[str, object]", key: str) -> int:

@@ -5,17 +5,19 @@ Formats are those of <linux/netlink.h>, <linux/rtnetlink.h>, <linux/if_addr.h> a
 """
 
 import errno
-import os
-from struct import Struct
+import posix
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket as _socket
     from collections.abc import Iterator
+    from struct import Struct
 
     from resource_agents.ocf.operation import Deadline
 else:
     import _socket
+    from _struct import Struct
 
 IPV4 = int(_socket.AF_INET)
 IPV6 = int(_socket.AF_INET6)
@@ -35,6 +37,8 @@ UNICAST = 1
 # States.
 IFA_SECONDARY, IFA_NODAD, IFA_DADFAILED, IFA_TENTATIVE = 0x01, 0x02, 0x08, 0x40
 LINK_UP, LINK_LOOPBACK, LINK_NOARP, LINK_LOWER_UP = 0x1, 0x8, 0x80, 0x10000
+
+_FILE_NAMES = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 HEADER = Struct("=IHHII")  # length, type, flags, sequence, port
 ADDRESS = Struct("=BBBBI")  # family, prefix length, flags, scope, interface index
@@ -123,7 +127,7 @@ class Netlink:
                 if got == ERROR:
                     number = -ERRNO.unpack_from(message)[0]
                     if number:
-                        raise OSError(number, os.strerror(number))
+                        raise OSError(number, posix.strerror(number))
                     return
                 if got == DONE:
                     if changed:
@@ -155,13 +159,16 @@ class Kernel(Netlink):
 
     def link(self, index: int = 0, name: str = "") -> "Link | None":
         """The interface with this index, or else with this name; None when there is none."""
-        extra = _attribute(IFLA_NAME, os.fsencode(name) + b"\0") if not index else b""
+        extra = _attribute(IFLA_NAME, name.encode(*_FILE_NAMES) + b"\0") if not index else b""
         try:
             for _, body in self.ask(GET_LINK, 0, LINK.pack(0, 0, index, 0, 0) + extra):
                 _, _, got, flags, _ = LINK.unpack_from(body)
                 attributes = _attributes(body, LINK.size)
                 return Link(
-                    got, os.fsdecode(attributes[IFLA_NAME].rstrip(b"\0")), flags, attributes.get(IFLA_ADDRESS, b"")
+                    got,
+                    attributes[IFLA_NAME].rstrip(b"\0").decode(*_FILE_NAMES),
+                    flags,
+                    attributes.get(IFLA_ADDRESS, b""),
                 )
         except OSError as error:
             if error.errno not in (errno.ENODEV, errno.ERANGE, errno.EINVAL):

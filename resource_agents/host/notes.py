@@ -4,7 +4,7 @@ A note is about one process and holds only as long as that very process does: wi
 been written. What is said here serves level 0, so nothing is imported that is not there already.
 """
 
-import os
+import posix
 import time
 
 from resource_agents.host.processes import forget
@@ -17,29 +17,31 @@ if TYPE_CHECKING:
 def read(path: str, about: "Record") -> str:
     """What was noted about this process, "" when nothing was or it cannot be read."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     except OSError:
         return ""
     try:
-        text = os.read(handle, 4096).decode("utf-8", "replace")
+        text = posix.read(handle, 4096).decode("utf-8", "replace")
     except OSError:
         return ""
     finally:
-        os.close(handle)
+        posix.close(handle)
     head = f"{about.pid} {about.start} {about.life} "
     return text[len(head) :].strip() if text.startswith(head) else ""
 
 
 def write(path: str, about: "Record", text: str) -> None:
     """Write it whole or not at all. Raises OSError."""
-    half = f"{path}.{os.getpid()}"
+    half = f"{path}.{posix.getpid()}"
     try:
-        handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        handle = posix.open(
+            half, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_NOFOLLOW | posix.O_CLOEXEC, 0o644
+        )
         try:
-            os.write(handle, f"{about.pid} {about.start} {about.life} {text}\n".encode())
+            posix.write(handle, f"{about.pid} {about.start} {about.life} {text}\n".encode())
         finally:
-            os.close(handle)
-        os.rename(half, path)
+            posix.close(handle)
+        posix.rename(half, path)
     except OSError:
         forget(half)
         raise

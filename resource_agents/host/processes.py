@@ -4,7 +4,8 @@ A pid alone proves nothing: it may belong to another process by now. A process i
 time are those that were recorded when it was started, during the same life of this machine (or container).
 """
 
-import os
+import posix
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def command(pid: int) -> "list[str]":
         raw = _read(f"/proc/{pid}/cmdline")
     except (FileNotFoundError, ProcessLookupError):
         return []
-    return [os.fsdecode(word) for word in raw.rstrip(b"\0").split(b"\0")] if raw else []
+    text = raw.rstrip(b"\0").decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+    return text.split("\0") if raw else []
 
 
 def program_words(words: "list[str]") -> "list[str]":
@@ -75,10 +77,10 @@ def find(matches: "Callable[[list[str]], bool]") -> "list[Process]":
 
     `matches` gets the command line as `program_words` leaves it, [] for the kernel's own.
     """
-    here = _namespace("self")
+    here, me = _namespace("self"), posix.getpid()
     found = []
     for pid in _pids():
-        if pid != os.getpid() and matches(program_words(command(pid))) and _namespace(str(pid)) == here:
+        if pid != me and matches(program_words(command(pid))) and _namespace(str(pid)) == here:
             one = process(pid)
             if one:
                 found.append(one)
@@ -119,8 +121,9 @@ def read_record(path: str) -> "Record | None":
 
 def write_record(path: str, pid: int, start: int) -> None:
     """Write it whole or not at all: pid on the first line, as in any pidfile; start time and life on the next ones."""
-    directory = os.path.dirname(path)
-    os.makedirs(directory, mode=0o755, exist_ok=True)
+    import os
+
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     half = f"{path}.{os.getpid()}"
     try:
         handle = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
@@ -137,32 +140,32 @@ def write_record(path: str, pid: int, start: int) -> None:
 def forget(path: str) -> None:
     """Remove the file; that it cannot be removed, or is not there, is no failure."""
     try:
-        os.unlink(path)
+        posix.unlink(path)
     except OSError:
         return
 
 
 def _pids() -> "list[int]":
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [int(name) for name in posix.listdir("/proc") if name.isdigit()]
 
 
 def _namespace(pid: str) -> str:
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
+        return posix.readlink(f"/proc/{pid}/ns/pid")
     except OSError:
         return ""
 
 
 def _read(path: str) -> bytes:
-    # os.open and os.read spare the buffered file object, and with it half the time. A pipe in the file's place must not
-    # make anyone wait for its writer.
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    # These spare the buffered file object, and with it half the time. A pipe in the file's place must not make anyone
+    # wait for its writer.
+    handle = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK)
     try:
-        data = os.read(handle, 65536)
+        data = posix.read(handle, 65536)
         more = data
         while len(more) == 65536:
-            more = os.read(handle, 65536)
+            more = posix.read(handle, 65536)
             data += more
         return data
     finally:
-        os.close(handle)
+        posix.close(handle)

@@ -66,7 +66,7 @@ def connect(address: "tuple[str, int] | str", deadline: "Deadline") -> Link:
 
 def _resolve(host: str, port: int, deadline: "Deadline") -> "list[Found]":
     """Family and address of each."""
-    for family in (_socket.AF_INET, _socket.AF_INET6):
+    for family in (_socket.AF_INET, _socket.AF_INET6) if host.isascii() else ():
         try:
             _socket.inet_pton(family, host)
             return [(int(family), (host, port))]
@@ -82,8 +82,9 @@ def _resolve(host: str, port: int, deadline: "Deadline") -> "list[Found]":
 
     def ask() -> None:
         try:
-            # Given as bytes: text would import the codec for international names.
-            for family, _, _, _, address in _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM):
+            # Given as bytes: text would import the codec for international names. What is no text is no name.
+            name = host.encode("utf-8", "backslashreplace")
+            for family, _, _, _, address in _socket.getaddrinfo(name, port, 0, _socket.SOCK_STREAM):
                 found.append((int(family), address))
         except OSError as error:
             wrong.append(error.strerror or str(error))

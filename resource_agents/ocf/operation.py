@@ -3,7 +3,7 @@
 Everything comes from the environment, which `Operation` names field by field; nothing else reads it.
 """
 
-import os
+import posix
 import time
 
 from resource_agents.ocf.exits import CONFIGURED, OK, RUNNING_PROMOTED, Failure
@@ -168,7 +168,7 @@ def one_line(text: str, longest: int = LONGEST_REASON) -> str:
 def say(text: str) -> None:
     """Write a line to standard error, whatever characters it holds and whether or not anyone reads it."""
     try:
-        os.write(2, (one_line(text) + "\n").encode("utf-8", "backslashreplace"))
+        posix.write(2, (one_line(text) + "\n").encode("utf-8", "backslashreplace"))
     except OSError:
         return
 

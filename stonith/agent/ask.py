@@ -17,7 +17,7 @@ from stonith import wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Address = tuple[str, int]
 
@@ -29,7 +29,14 @@ CONNECTING = select.POLLOUT | select.POLLERR | select.POLLHUP
 
 
 class AskError(Exception):
-    """Nobody gave an answer that can be believed. One sentence: each address and what was seen there."""
+    """Nobody gave an answer that can be believed. One sentence: each address and what was seen there.
+
+    failures: that of each address by itself.
+    """
+
+    def __init__(self, failures: list[str]) -> None:
+        super().__init__("no power broker gave an answer that can be believed (" + "; ".join(failures) + ")")
+        self.failures = failures
 
 
 class Call:
@@ -72,19 +79,39 @@ class Call:
 class Broker:
     """The power broker as one client with one key sees it."""
 
-    def __init__(self, servers: Sequence[Address], client: str, key: bytes, deadline: float) -> None:
-        """`deadline`: the time.monotonic() by which every answer must be here."""
+    def __init__(
+        self,
+        servers: Sequence[Address],
+        client: str,
+        key: bytes,
+        deadline: float,
+        greeting_s: float = 0.0,
+        reply_s: Mapping[str, float] | None = None,
+    ) -> None:
+        """`deadline`: the time.monotonic() by which every answer must be here.
+
+        Within it, and where not 0: `greeting_s` for the first challenge, `reply_s` for the reply to each verb.
+        """
         self._servers = list(servers)
         self._client = client
-        self._key = key
+        self.key = key
         self._deadline = deadline
+        self._greeting_s = greeting_s
+        self._reply_s = reply_s or {}
+
+    def left_s(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def grant(self, seconds: float) -> None:
+        """More time, for what was waited on purpose."""
+        self._deadline += seconds
 
     def ask(self, do: str, plug: str = "", wait: bool = True) -> dict[str, object]:
         """Ask for `do` and return the authenticated reply, which may well be a refusal. Raises AskError."""
         waiting, failures = list(self._servers), []
 
         def failed(address: Address, error: OSError) -> None:
-            failures.append(f"{_name(address)}: {(error.strerror or str(error)).lower()}")
+            failures.append(f"{name_of(address)}: {(error.strerror or str(error)).lower()}")
 
         while waiting:
             call, nonce = self._first(waiting, failed)
@@ -98,7 +125,7 @@ class Broker:
                 failed(call.address, error)
             finally:
                 call.socket.close()
-        raise AskError("no power broker gave an answer that can be believed (" + "; ".join(failures) + ")")
+        raise AskError(failures)
 
     def _first(self, waiting: list[Address], failed: Callable[[Address, OSError], None]) -> tuple[Call | None, str]:
         """Take from `waiting` the first address that shows a challenge, and those that fail before it."""
@@ -106,6 +133,9 @@ class Broker:
         poll = select.poll()
         untried = list(waiting)
         next_start = 0.0
+        deadline = self._deadline
+        if self._greeting_s:
+            deadline = min(deadline, time.monotonic() + self._greeting_s)
 
         def drop(address: Address, error: OSError, call: Call | None = None) -> None:
             failed(address, error)
@@ -118,7 +148,7 @@ class Broker:
         try:
             while untried or calls:
                 now = time.monotonic()
-                if now >= self._deadline:
+                if now >= deadline:
                     break
                 if untried and (not calls or now >= next_start):
                     address = untried.pop(0)
@@ -130,7 +160,7 @@ class Broker:
                         continue
                     calls[call.socket.fileno()] = call
                     poll.register(call.socket, CONNECTING)
-                until = min(self._deadline, next_start) if untried else self._deadline
+                until = min(deadline, next_start) if untried else deadline
                 for handle, _ in poll.poll(max(0, int((until - now) * 1000) + 1)):
                     call = calls[handle]
                     try:
@@ -156,8 +186,11 @@ class Broker:
         While there are `more` addresses to ask, this one has half of the time: it may have failed after its
         challenge, and asking for the same thing twice does no harm.
         """
-        left = self._deadline - time.monotonic()
-        patience = self._deadline - left / 2 if more else self._deadline
+        now = time.monotonic()
+        left = self._deadline - now
+        if self._reply_s.get(do):
+            left = min(left, self._reply_s[do])
+        patience = now + (left / 2 if more else left)
         # the broker is given a little less than there is, so that its own reason gets here before our patience ends
         within_ms = max(1, int(1000 * (left - min(0.5, 0.1 * left))))
         # everything in it is a checked name or a number: nothing to quote, and no reason to load a JSON writer
@@ -165,7 +198,7 @@ class Broker:
             f'{{"nonce":"{os.urandom(wire.NONCE_BYTES).hex()}","do":"{do}","plug":"{plug}",'
             f'"within_ms":{within_ms},"wait":{"true" if wait else "false"}}}'
         ).encode("ascii")
-        asked = wire.request_mac(self._key, nonce, body)
+        asked = wire.request_mac(self.key, nonce, body)
         _bound(call, patience)
         call.socket.sendall(wire.request_line(self._client, asked, body))
         import json  # loaded while the broker is at work
@@ -187,13 +220,13 @@ class Broker:
             raise OSError(
                 0, "refused, without proof of who it is: " + wire.printable(reply.decode("utf-8", "replace"), 200)
             )
-        if not wire.same(mac, wire.reply_mac(self._key, asked, reply)):
+        if not wire.same(mac, wire.reply_mac(self.key, asked, reply)):
             raise OSError(
                 0, "sent a reply that this client's key does not prove; is it the right key, the right broker?"
             )
         try:
             told = json.loads(reply)
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict):
             raise OSError(0, "sent a proven reply that is not a JSON object")
@@ -207,6 +240,6 @@ def _bound(call: Call, until: float) -> None:
     call.socket.settimeout(left)
 
 
-def _name(address: Address) -> str:
+def name_of(address: Address) -> str:
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -22,6 +22,7 @@ ACTIONS = (
     '<action name="list-status"/>',
     '<action name="monitor"/>',
     '<action name="metadata"/>',
+    '<action name="manpage"/>',
     '<action name="validate-all"/>',
 )
 
@@ -46,23 +47,30 @@ def _parameter(option: Option) -> list[str]:
     default = "" if option.default is None else f' default="{_xml(option.default)}"'
     return [
         f'<parameter name="{option.name}" unique="0" required="{int(option.required)}"{obsoletes}>',
-        f'<getopt mixed="{_xml(_getopt(option))}"/>',
+        f'<getopt mixed="{_xml(forms(option))}"/>',
         f'<content type="{option.type}"{default}/>',
         f'<shortdesc lang="en">{_xml(option.shortdesc)}</shortdesc>',
         "</parameter>",
     ]
 
 
-def _getopt(option: Option) -> str:
+def forms(option: Option) -> str:
     value = "" if option.type == "boolean" else f"=[{'seconds' if option.type == 'second' else option.name}]"
     return f"-{option.short}, --{option.long}{value}"
 
 
 def usage() -> str:
-    lines = [f"{SHORT}.", "", "Usage: fence_kappa [options]", "       fence_kappa < FILE with key=value lines", ""]
+    lines = [
+        f"{SHORT}.",
+        "",
+        "Usage: fence_kappa [options]",
+        "       fence_kappa < FILE with key=value lines",
+        "       fence_kappa explain [options]    what fencing would do now; nothing is switched",
+        "",
+    ]
     for option in OPTIONS:
         default = f" (default: {option.default})" if option.default is not None else ""
-        lines.append(f"  {_getopt(option):<28} {option.shortdesc}{default}")
+        lines.append(f"  {forms(option):<30} {option.shortdesc}{default}")
     lines += [
         "",
         "Exit codes: 0 done and proven; status: 0 on, 2 off, 1 unknown; 1 anything else, the reason on standard error.",

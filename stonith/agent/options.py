@@ -6,7 +6,9 @@ import os
 
 from stonith.wire import PORT, is_name
 
-ACTIONS = ("on", "off", "reboot", "status", "monitor", "list", "list-status", "validate-all", "metadata")
+ACTIONS = ("on", "off", "reboot", "status", "monitor", "list", "list-status", "validate-all", "metadata", "manpage")
+BY_HAND = ("explain",)
+"""For people alone: not in the metadata, and no cluster asks for it."""
 PLUG_ACTIONS = ("on", "off", "reboot", "status")
 """What is done to one machine, and so needs to be told which."""
 
@@ -33,6 +35,13 @@ class Option:
 OPTIONS = (
     Option("action", "o", "string", "Fencing action: " + ", ".join(ACTIONS), "reboot", True),
     Option("plug", "n", "string", "Machine to act on, by its name at the power broker"),
+    Option("nodename", "N", "string", "Node to act on, where no plug is given; host_map says which plug it has"),
+    Option(
+        "host_map",
+        "m",
+        "string",
+        "Plugs of nodes that go by another name at the power broker, node:plug[;node:plug...]",
+    ),
     Option(
         "server",
         "a",
@@ -45,8 +54,30 @@ OPTIONS = (
     Option(
         "key_file", "k", "string", "File with this client's key, readable by its owner alone", "/etc/kappa/fence.key"
     ),
+    Option(
+        "key_script",
+        "S",
+        "string",
+        "Executable that writes this client's key to its standard output; run instead of reading key_file",
+    ),
     Option("timeout", "t", "second", "Seconds within which the whole action must be proven; later is a failure", "12"),
     Option("delay", "d", "second", "Seconds to wait before off or reboot is begun", "0"),
+    Option(
+        "login_timeout", "L", "second", "Seconds within which a power broker must greet (default: what timeout allows)"
+    ),
+    Option(
+        "shell_timeout",
+        "s",
+        "second",
+        "Seconds within which status and list are answered (default: what timeout allows)",
+    ),
+    Option(
+        "power_timeout", "p", "second", "Seconds within which a switch must be proven (default: what timeout allows)"
+    ),
+    Option(
+        "power_wait", "w", "second", "Seconds to wait after a proven on or off, and then to look at it once more", "0"
+    ),
+    Option("retry_on", "r", "integer", "How often an on is asked for before it counts as failed", "1"),
     Option("help", "h", "boolean", "Show this help and exit"),
     Option("version", "V", "boolean", "Show the version and exit"),
 )
@@ -89,6 +120,9 @@ def read_argv(arguments: list[str]) -> dict[str, str]:
         elif word.startswith("-") and len(word) > 1:
             name, value, equals = "", word[2:], word[2:]
             option = short.get(word[1])
+        elif word in BY_HAND:
+            given["action"] = word
+            continue
         else:
             raise UsageError(f"{word!r} is not an option; fence_kappa --help shows them")
         if option is None:
@@ -122,18 +156,30 @@ def _renew(given: dict[str, str]) -> dict[str, str]:
 class Settings:
     """What an action works with, checked. Raises UsageError with the first thing that is wrong."""
 
-    __slots__ = ("action", "client", "delay_s", "key_file", "plug", "servers", "timeout_s")
+    __slots__ = (
+        "action", "client", "delay_s", "key_file", "key_script", "login_timeout_s", "plug", "power_timeout_s",
+        "power_wait_s", "retry_on", "servers", "shell_timeout_s", "timeout_s",
+    )  # fmt: skip
 
     def __init__(self, given: dict[str, str]) -> None:
         given = {**DEFAULTS, **{name: value for name, value in given.items() if value}}
         self.action = given["action"].lower()
-        if self.action not in ACTIONS:
+        if self.action not in ACTIONS and self.action not in BY_HAND:
             raise UsageError(f"action={self.action!r} is none of {', '.join(ACTIONS)}")
-        self.plug = given.get("plug", "")
+        self.plug = _plug(given)
         self.client = given.get("client") or os.uname().nodename.partition(".")[0]
         self.key_file = given["key_file"]
+        self.key_script = given.get("key_script", "")
         self.timeout_s = _seconds("timeout", given["timeout"], 0.1)
         self.delay_s = _seconds("delay", given["delay"], 0.0)
+        self.power_wait_s = _seconds("power_wait", given["power_wait"], 0.0)
+        # 0: no bound of its own
+        self.login_timeout_s = _seconds("login_timeout", given.get("login_timeout", "0"), 0.0)
+        self.shell_timeout_s = _seconds("shell_timeout", given.get("shell_timeout", "0"), 0.0)
+        self.power_timeout_s = _seconds("power_timeout", given.get("power_timeout", "0"), 0.0)
+        if not given["retry_on"].isascii() or not given["retry_on"].isdigit() or not 0 < int(given["retry_on"]) <= 10:
+            raise UsageError(f"retry_on={given['retry_on']!r} is not a number from 1 to 10")
+        self.retry_on = int(given["retry_on"])
         self.servers = _servers(given.get("server", ""))
         if self.plug and not is_name(self.plug):
             raise UsageError(f"plug={self.plug!r} is not a name: letters, digits, '.', '_' and '-' are allowed")
@@ -143,6 +189,33 @@ class Settings:
             raise UsageError(f"client={self.client!r} is not a name: letters, digits, '.', '_' and '-' are allowed")
         if not self.key_file.startswith("/"):
             raise UsageError(f"key_file={self.key_file!r} is not an absolute path; the cluster starts agents anywhere")
+        if self.key_script and not self.key_script.startswith("/"):
+            raise UsageError(
+                f"key_script={self.key_script!r} is not an absolute path; it is run as it is, with no arguments"
+            )
+
+
+def _plug(given: dict[str, str]) -> str:
+    """The plug that is meant: the one given, else the node that fencing always names; either may be in the host map.
+
+    A map in which one node's plug is another node's name would make a name mean two machines, so it is refused.
+    """
+    plug_of: dict[str, str] = {}
+    for part in given.get("host_map", "").replace("\n", ";").split(";"):
+        if not part.strip():
+            continue
+        node, colon, plug = part.strip().partition(":")
+        if not colon or not is_name(node) or not is_name(plug):
+            raise UsageError(f"host_map has {part.strip()!r}, which is not node:plug; several are parted by ';'")
+        if plug_of.setdefault(node, plug) != plug:
+            raise UsageError(f"host_map gives {node} two plugs, {plug_of[node]} and {plug}; keep one")
+    for node, plug in plug_of.items():
+        if plug_of.get(plug, plug) != plug:
+            raise UsageError(
+                f"host_map makes {plug} both the plug of {node} and the name of a node; rename one of them"
+            )
+    named = given.get("plug") or given.get("nodename", "")
+    return plug_of.get(named, named)
 
 
 def _seconds(name: str, text: str, least: float) -> float:

@@ -80,9 +80,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Case:
+    """levels: the check levels above 0 that ours has. promotable: ours once more, as the promotable clone it may be."""
+
     agent: str
     ours: Side
     peer: "Side | None"
+    levels: tuple[int, ...] = (10, 20)
+    promotable: "Side | None" = None
 
 
 @dataclass
@@ -159,6 +163,34 @@ class Bench:
             cost = self.costs.setdefault((case.agent, whose, action), Cost())
             self.starter.run([str(side.path), action], side.environment(self.folder), cost, wanted)
 
+    def deeper(self, case: Case) -> None:
+        """Ours alone: not every peer has these levels, and they do not look at the same things."""
+        for level in case.levels:
+            cost = self.costs.setdefault((case.agent, "ours", f"monitor_{level}"), Cost())
+            environment = {**case.ours.environment(self.folder), "OCF_CHECK_LEVEL": str(level)}
+            self.starter.run([str(case.ours.path), "monitor"], environment, cost)
+
+    def as_a_clone(self, case: Case, rounds: int) -> None:
+        """Promoted and demoted again and again, and monitored in both roles."""
+        side = case.promotable
+        assert side
+        environment = {**side.environment(self.folder), "OCF_RESOURCE_INSTANCE": "bench-clone:0"}
+
+        def act(action: str, name: str = "", level: int = 0, wanted: int = 0) -> None:
+            cost = self.costs.setdefault((case.agent, "promotable", name or action), Cost())
+            asked = {**environment, "OCF_CHECK_LEVEL": str(level)}
+            self.starter.run([str(side.path), action], asked, cost, wanted)
+
+        act("start")
+        for _ in range(rounds):
+            for level in (0, *case.levels):
+                act("monitor", f"monitor_{level}_unpromoted", level)
+            act("promote")
+            for level in (0, *case.levels):
+                act("monitor", f"monitor_{level}_promoted", level, wanted=8)
+            act("demote")
+        act("stop")
+
     def run(self, rounds: int, restarts: int) -> None:
         for _ in range(restarts):
             for case in self.cases:
@@ -171,8 +203,11 @@ class Bench:
                 self.starter.run(BARE, {"PATH": PATH}, self.bare)
                 self.act(case, "monitor")
                 self.act(case, "meta-data")
+                self.deeper(case)
         for case in self.cases:
             self.act(case, "stop")
+            if case.promotable:
+                self.as_a_clone(case, rounds)
 
 
 def cases(folder: Path, agents: Path, router: tuple[str, str]) -> list[Case]:
@@ -203,6 +238,20 @@ def cases(folder: Path, agents: Path, router: tuple[str, str]) -> list[Case]:
                 },
             ),
             anything("bot", bot, f"run --config {folder}/peer/bot.toml"),
+            promotable=Side(
+                agents / "telegram-bot",
+                {
+                    "binary": bot,
+                    "config": f"{folder}/ours/bot.toml",
+                    "socket": f"{folder}/ours/s",
+                    "user": "root",
+                    "log": f"{folder}/ours/bot.log",
+                    "CRM_meta_clone": "0",
+                    "CRM_meta_clone_max": "3",
+                    "CRM_meta_globally_unique": "false",
+                    "CRM_meta_promoted_max": "1",
+                },
+            ),
         )
     )
     program, configdb = router
@@ -250,6 +299,7 @@ def cases(folder: Path, agents: Path, router: tuple[str, str]) -> list[Case]:
             "vip",
             Side(agents / "vip", {"ip": "192.0.2.100", "prefix": "24", "nic": "eth0"}),
             Side(HEARTBEAT / "IPaddr2", {"ip": "192.0.2.101", "cidr_netmask": "24", "nic": "eth0"}),
+            levels=(10,),
         )
     )
     # Heartbeat has none that measures what this one does. Attributes are written to a program that takes them.
@@ -257,7 +307,7 @@ def cases(folder: Path, agents: Path, router: tuple[str, str]) -> list[Case]:
     updater.write_text("#!/bin/sh\nexit 0\n")
     updater.chmod(0o755)
     reached = {"telegram_url": "http://127.0.0.1:8081", "router": "127.0.0.1:27117", "updater": str(updater)}
-    found.append(Case("uplink", Side(agents / "uplink", reached), None))
+    found.append(Case("uplink", Side(agents / "uplink", reached), None, levels=(10,)))
     return found
 
 
@@ -300,6 +350,10 @@ def _finding(bench: Bench, case: Case, version: str) -> dict[str, Any]:
         "bare_python_cpu_ms": bare.cpu_ms,
         "rounds": len(monitor.wall),
     }
+    found["levels"] = {str(level): _spent(cost(f"monitor_{level}"), bare) for level in case.levels}
+    if case.promotable:
+        names = [name for agent, whose, name in bench.costs if (agent, whose) == (case.agent, "promotable")]
+        found["promotable"] = {name: _spent(cost(name, "promotable"), bare) for name in names}
     goals: list[tuple[str, float, float]] = [
         ("monitor, × bare python", found["vs_bare_python"], MONITOR_VS_BARE),
         ("monitor CPU, × bare python", found["vs_bare_python_cpu"], MONITOR_VS_BARE),
@@ -332,6 +386,18 @@ def _finding(bench: Bench, case: Case, version: str) -> dict[str, Any]:
     return found
 
 
+def _spent(cost: Cost, bare: Cost) -> dict[str, Any]:
+    return {
+        "ms": cost.wall_ms,
+        "spread_ms": cost.spread_ms,
+        "cpu_ms": cost.cpu_ms,
+        "forks": min(cost.forks),
+        "vs_bare_python": round(cost.wall_ms / bare.wall_ms, 3),
+        "vs_bare_python_cpu": round(cost.cpu_ms / bare.cpu_ms, 3),
+        "times": len(cost.wall),
+    }
+
+
 def table(found: dict[str, Any], bare: Cost) -> list[str]:
     low, high = bare.spread_ms
     lines = [
@@ -345,6 +411,11 @@ def table(found: dict[str, Any], bare: Cost) -> list[str]:
         lines.append(_row(f"kappa/{agent}", one, "", f"{one['peak_memory_mb']:.1f}MB"))
         if one["peer"]:
             lines.append(_row(f"  {one['peer']}", one, "peer_", ""))
+    lines += ["", f"{'deeper, and as a promotable clone':53} {'wall':>8} {'CPU':>8} {'forks':>5}"]
+    for agent, one in found.items():
+        deeper = {f"monitor at level {level}": spent for level, spent in one["levels"].items()}
+        for name, spent in {**deeper, **one.get("promotable", {})}.items():
+            lines.append(f"{agent:14} {name:38} {spent['ms']:>6.1f}ms {spent['cpu_ms']:>6.1f}ms {spent['forks']:>5}")
     lines += ["", f"{'goal':53} {'at most':>8} {'is':>8}"]
     for agent, one in found.items():
         for goal in one["goals"]:
@@ -391,6 +462,16 @@ def enter(arguments: list[str]) -> int:
     return subprocess.call([*words, "sh", "-c", '"$@"; exit $?', "sh", *inside], cwd=ROOT)
 
 
+def _beside_pacemaker(root: Path) -> None:
+    """Promotion scores are written to a program that takes them, found where Pacemaker's is looked for."""
+    spawn = root / cli.LIBRARY / "resource_agents/host/spawn.py"
+    spawn.write_text(spawn.read_text().replace('PATH = "', f'PATH = "{root}/usr/sbin:', 1))
+    cli.compile_library(root, INTERPRETER)
+    program = root / "usr/sbin/crm_attribute"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+
+
 def measure(rounds: int, restarts: int, out: Path) -> None:
     from tests.unit.mongodb_lab.peers import FakeMember
 
@@ -405,6 +486,7 @@ def measure(rounds: int, restarts: int, out: Path) -> None:
         folder.chmod(0o755)
         (folder / "state").mkdir()
         cli.install(folder / "root", INTERPRETER, ROOT)
+        _beside_pacemaker(folder / "root")
         member = FakeMember().start()
         start = f"import sys\nsys.path.insert(0, {str(ROOT / 'vagrant')!r})\n"
         router = folder / "mongos"

@@ -51,9 +51,9 @@ def test_users_notice_a_pause_and_nothing_else(name: str, tmp_path: Path) -> Non
 
 # A bot that tells Telegram "I have it" and stores it a second later: what it holds when the power goes is lost.
 ACKNOWLEDGES_BEFORE_STORING = Edit(
-    "kappa_bot/receiver.py",
-    "        await self._writer.commit(Work(ops))\n",
-    "        asyncio.get_running_loop().call_later(1, asyncio.ensure_future, self._writer.commit(Work(ops)))\n",
+    "kappa_bot/polling.py",
+    "        await self._store(updates)\n",
+    "        asyncio.get_running_loop().call_later(1, asyncio.ensure_future, self._store(updates))\n",
 )
 # A fence agent that says yes and does nothing.
 LYING_FENCE_AGENT = Edit(

@@ -33,8 +33,7 @@ def until(what: str, holds: Callable[[], bool], bound_s: float = 60) -> None:
 
 def fenced() -> list[dict[str, object]]:
     """What the broker switched off so far."""
-    lines = power.AUDIT.read_text().splitlines() if power.AUDIT.exists() else []
-    return [entry for entry in map(json.loads, lines) if entry["action"] == "off"]
+    return [entry for entry in map(json.loads, power.audit()) if entry["action"] == "off"]
 
 
 @pytest.mark.parametrize("agent", AGENTS)

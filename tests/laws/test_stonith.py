@@ -89,6 +89,28 @@ BROKEN: dict[str, tuple[list[Edit], str]] = {
         [Edit("stonith/agent/actions.py", 'if state not in ("off", "on"):  #', "if False:  #")],
         "test_hostile_broker.py::test_a_reboot_whose_off_half_is_not_proven_fails_and_starts_nothing",
     ),
+    "what a second look finds on again is hidden": (
+        [Edit("stonith/agent/actions.py", 'if again.get("state") != wanted:', "if False:")],
+        "test_fence_times.py::test_what_power_wait_finds_changed_is_a_failure",
+    ),
+    "explain pulls the trigger": (
+        [Edit("stonith/agent/explain.py", 'broker.ask("status", plug)', 'broker.ask("off", plug)')],
+        "test_fence_explain.py::test_it_shows_what_a_real_broker_sees_and_switches_nothing",
+    ),
+    "explain overlooks a broker that would refuse": (
+        [
+            Edit(
+                "stonith/agent/explain.py",
+                "        if view.problem:\n            return f",
+                "        if False:\n            return f",
+            )
+        ],
+        "test_fence_explain.py::test_one_broker_that_would_not_do_spoils_it_whatever_the_other_says",
+    ),
+    "a map that makes one name two machines is taken": (
+        [Edit("stonith/agent/options.py", "if plug_of.get(plug, plug) != plug:", "if False:")],
+        "test_fence_options.py::test_what_is_wrong_is_named",
+    ),
     "a frozen node is woken though its kill was refused": (
         [Edit(DOCKER, "if status == 204 and self._paused", "if self._paused")],
         "test_fence_kappa.py::test_a_frozen_machine_whose_kill_is_refused_is_not_woken",
@@ -204,8 +226,26 @@ BROKEN: dict[str, tuple[list[Edit], str]] = {
         "test_power_hostile_cases.py::test_no_body_is_read_as_more_than_it_may_ask_for",
     ),
     "an answer without proof is believed": (
-        [Edit("stonith/agent/ask.py", "if not wire.same(mac, wire.reply_mac(self._key, asked, reply)):", "if False:")],
+        [Edit("stonith/agent/ask.py", "if not wire.same(mac, wire.reply_mac(self.key, asked, reply)):", "if False:")],
         "test_hostile_broker.py::test_what_the_key_does_not_prove_is_worth_nothing[another_key]",
+    ),
+    "an answer about another machine is believed": (
+        [
+            Edit(
+                "stonith/agent/actions.py",
+                'reply.get("do") != do or reply.get("plug", "") != plug',
+                'reply.get("do") != do',
+            )
+        ],
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
+    ),
+    "a yes that is none is believed": (
+        [Edit("stonith/agent/actions.py", 'if reply.get("ok") is not True:', 'if not reply.get("ok"):')],
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
+    ),
+    "a proven reply that never ends its brackets ends the agent": (
+        [Edit("stonith/agent/ask.py", "except (ValueError, RecursionError):", "except ValueError:")],
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
     ),
     "a request is good for ever": (
         [Edit("stonith/wire.py", '1 request ", nonce.encode("ascii"), body', '1 request ", b"", body')],
@@ -224,6 +264,14 @@ BROKEN: dict[str, tuple[list[Edit], str]] = {
     "a key in an error": (
         [Edit("stonith/keyfile.py", "holds {len(key)} bytes", "holds {key!r}, {len(key)} bytes")],
         "test_fence_options.py::test_a_key_file_that_will_not_do_is_named_and_its_content_is_not_shown",
+    ),
+    "a key script that anybody may change": (
+        [Edit("stonith/agent/keyscript.py", "about.st_mode & 0o022", "False")],
+        "test_fence_keyscript.py::test_what_is_no_script_or_not_ones_own_is_refused",
+    ),
+    "a key script's words in an error": (
+        [Edit("stonith/agent/keyscript.py", "printed {len(key)} bytes", "printed {key!r} of {len(key)} bytes")],
+        "test_fence_keyscript.py::test_a_script_that_gives_no_key_is_named_and_what_it_printed_is_not",
     ),
     # Law 10: milliseconds count
     "a heavy import on the path": (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kappa_lab import cluster, environment, faults, judge, lab, report
+from kappa_lab import cluster, environment, faults, judge, lab, power, report
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import DRILLS, STATE
@@ -23,7 +23,7 @@ from kappa_lab.scenario import Scenario, Traffic
 from kappa_lab.topology import NODES, VIP, node
 
 JOURNALS = STATE / "journal"
-EVIDENCE = ("telegram.jsonl", "wire.jsonl", "power.jsonl")
+EVIDENCE = ("telegram.jsonl", "wire.jsonl")
 
 
 @dataclass
@@ -211,6 +211,7 @@ def collect(folder: Path, record: Record) -> None:
     for name in EVIDENCE:
         with contextlib.suppress(FileNotFoundError):
             shutil.copyfile(JOURNALS / name, folder / name)
+    (folder / "power.jsonl").write_text("".join(f"{line}\n" for line in power.audit()))
     record.write(folder)
 
 

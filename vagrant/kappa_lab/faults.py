@@ -1,11 +1,12 @@
 """What can be done to a node. Each fault is a few lines: a kind, what it does, and whether it must end in fencing."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kappa_lab import power
+from kappa_lab import cables, power
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.topology import Node
@@ -48,4 +49,37 @@ def freeze_and_thaw() -> Fault:
     return Fault(inject, heal)
 
 
-KINDS: dict[str, Callable[[], Fault]] = {"power-cut": power_cut, "freeze-and-thaw": freeze_and_thaw}
+def rings_cut() -> Fault:
+    # what fences the node gives it new cables
+    return Fault(inject=cables.pull, heal=lambda: None)
+
+
+def one_way_cut() -> Fault:
+    return Fault(inject=cables.mute, heal=lambda: None)
+
+
+def corosync_killed() -> Fault:
+    def inject(node: Node) -> None:
+        docker("exec", node.container, "pkill", "-KILL", "-x", "corosync", doing=f"killing Corosync on {node.name}")
+
+    return Fault(inject, heal=lambda: None)
+
+
+def level_1_dead() -> Fault:
+    first = power.BROKERS[0]
+
+    def inject(node: Node) -> None:
+        power.kill(first)
+        power.cut(node)
+
+    return Fault(inject, heal=lambda: power.start(sys.executable, first))
+
+
+KINDS: dict[str, Callable[[], Fault]] = {
+    "power-cut": power_cut,
+    "freeze-and-thaw": freeze_and_thaw,
+    "rings-cut": rings_cut,
+    "one-way-cut": one_way_cut,
+    "corosync-killed": corosync_killed,
+    "level-1-dead": level_1_dead,
+}

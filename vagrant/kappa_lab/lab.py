@@ -113,7 +113,7 @@ def lay_out(by: str) -> None:
 
 def settle() -> None:
     """From started containers to a cluster whose bot serves."""
-    with step("starting the power broker"):
+    with step("starting the power brokers"):
         power.start(sys.executable)
     with step("three nodes form a cluster, three members a replica set"):
         _both(_data_tier, _membership)
@@ -203,6 +203,7 @@ def ready(bound_s: float = 90) -> cluster.Status:
             and len(group) == 1
             and None not in group
             and bool(seen.running.get("fence-kappa"))
+            and bool(seen.running.get("fence-kappa-2"))
         )
 
     return cluster.wait_for("routers on three nodes, the group on one, fencing ready", holds, bound_s)

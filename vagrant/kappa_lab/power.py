@@ -1,29 +1,58 @@
-"""The lab's power: the broker that the nodes' fence agents ask, on the host, and the plug that a drill pulls itself."""
+"""The lab's power: the brokers that the nodes' fence agents ask, on the host, and the plug that a drill pulls itself.
+
+Two brokers, as two levels of fencing: where the first does not answer, the second carries it.
+"""
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_lab import engine
 from kappa_lab.errors import LabError
 from kappa_lab.paths import LOGS, ROOT, RUN, STATE
 from kappa_lab.run import last_line
-from kappa_lab.topology import NODES, POWER_PORT, RINGS, Node
-
-PIDFILE = RUN / "powerd.pid"
-AUDIT = STATE / "journal" / "power.jsonl"
+from kappa_lab.topology import NODES, POWER_PORTS, RINGS, Node
 
 
-def configuration(secrets: Path) -> str:
+@dataclass(frozen=True)
+class Broker:
+    """One kappa-powerd: `level` is the level of fencing that it serves."""
+
+    level: int
+    port: int
+
+    @property
+    def config(self) -> Path:
+        return STATE / f"power-{self.level}.toml"
+
+    @property
+    def audit(self) -> Path:
+        return STATE / "journal" / f"power-{self.level}.jsonl"
+
+    @property
+    def pidfile(self) -> Path:
+        return RUN / f"powerd-{self.level}.pid"
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"powerd-{self.level}.log"
+
+
+BROKERS = tuple(Broker(level, port) for level, port in enumerate(POWER_PORTS, start=1))
+
+
+def configuration(broker: Broker, secrets: Path) -> str:
     """kappa-powerd's configuration: every node may fence its peers, and nothing but the lab's nodes can be switched."""
-    listen = ", ".join(f'"{ring.host}:{POWER_PORT}"' for ring in RINGS)
+    listen = ", ".join(f'"{ring.host}:{broker.port}"' for ring in RINGS)
     lines = [
         f"listen = [{listen}]",
-        f'audit = "{AUDIT}"',
+        f'audit = "{broker.audit}"',
         "",
         "[driver]",
         'kind = "docker"',
@@ -37,47 +66,81 @@ def configuration(secrets: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def start(python: str, bound_s: float = 15) -> None:
-    """Start the broker; return when it listens on both rings."""
-    config = STATE / "power.toml"
-    config.write_text(configuration(STATE / "secrets"))
-    log_path = LOGS / "powerd.log"
-    with log_path.open("w") as log:
+def start(python: str, *brokers: Broker, bound_s: float = 15) -> None:
+    """Start the brokers (or these); return when they listen on both rings."""
+    processes = [(broker, _spawn(python, broker)) for broker in brokers or BROKERS]
+    end = time.monotonic() + bound_s
+    for broker, process in processes:
+        while not all(_listens(ring.host, broker.port) for ring in RINGS):
+            if process.poll() is not None:
+                raise LabError(
+                    f"Power broker {broker.level} ended at once: {last_line(broker.log.read_text())}",
+                    f"Its log: {broker.log}.",
+                )
+            if time.monotonic() > end:
+                raise LabError(
+                    f"Power broker {broker.level} does not listen after {bound_s:.0f} s.", f"Its log: {broker.log}."
+                )
+            time.sleep(0.05)
+
+
+def _spawn(python: str, broker: Broker) -> "subprocess.Popen[bytes]":
+    broker.config.write_text(configuration(broker, STATE / "secrets"))
+    with broker.log.open("a") as log:
         process = subprocess.Popen(
-            [python, "-m", "stonith.power.daemon", "--config", config],
+            [python, "-m", "stonith.power.daemon", "--config", broker.config],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    PIDFILE.write_text(f"{process.pid}\n")
-    end = time.monotonic() + bound_s
-    while not all(_listens(ring.host) for ring in RINGS):
-        if process.poll() is not None:
-            raise LabError(
-                f"The power broker ended at once: {last_line(log_path.read_text())}", f"Its log: {log_path}."
-            )
-        if time.monotonic() > end:
-            raise LabError(f"The power broker does not listen after {bound_s:.0f} s.", f"Its log: {log_path}.")
-        time.sleep(0.05)
+    broker.pidfile.write_text(f"{process.pid}\n")
+    return process
 
 
-def _listens(host: str) -> bool:
+def _listens(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex((host, POWER_PORT)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
-def stop(bound_s: float = 10) -> None:
-    """End the broker that this lab started, by its pid and only if that pid is still it."""
+def stop(*brokers: Broker, bound_s: float = 10) -> None:
+    """End the brokers that this lab started (or these), each by its pid and only if that pid is still it."""
+    for broker in brokers or BROKERS:
+        try:
+            number = int(broker.pidfile.read_text())
+        except (OSError, ValueError):
+            continue
+        end = time.monotonic() + bound_s
+        while _is_broker(number):
+            os.kill(number, signal.SIGTERM if time.monotonic() < end - bound_s / 2 else signal.SIGKILL)
+            if time.monotonic() > end:
+                raise LabError(f"Power broker {broker.level} (pid {number}) does not end.")
+            time.sleep(0.1)
+        broker.pidfile.unlink(missing_ok=True)
+
+
+def kill(broker: Broker) -> None:
+    """As when its host dies: no goodbye to anybody."""
     try:
-        number = int(PIDFILE.read_text())
+        number = int(broker.pidfile.read_text())
     except (OSError, ValueError):
-        return
-    end = time.monotonic() + bound_s
-    while _is_broker(number):
-        os.kill(number, signal.SIGTERM if time.monotonic() < end - bound_s / 2 else signal.SIGKILL)
-        if time.monotonic() > end:
-            raise LabError(f"The power broker (pid {number}) does not end.")
-        time.sleep(0.1)
-    PIDFILE.unlink(missing_ok=True)
+        raise LabError(f"Power broker {broker.level} was not started.") from None
+    if not _is_broker(number):
+        raise LabError(f"Power broker {broker.level} (pid {number}) does not run.")
+    os.kill(number, signal.SIGKILL)
+    stop(broker)
+
+
+def audit() -> list[str]:
+    """The lines of the brokers' audits, in the order in which what they tell of was done."""
+    lines = [line for broker in BROKERS if broker.audit.exists() for line in broker.audit.read_text().splitlines()]
+    return sorted(lines, key=_done)
+
+
+def _done(line: str) -> float:
+    try:
+        entry = json.loads(line)
+        return float(entry["t"]) + float(entry["ms"]) / 1000
+    except (ValueError, TypeError, KeyError):
+        return float("inf")  # whoever judges says what is wrong with it
 
 
 def _is_broker(number: int) -> bool:

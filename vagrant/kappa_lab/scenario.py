@@ -10,7 +10,7 @@ from kappa_lab.errors import LabError
 from kappa_lab.paths import ROOT
 
 FOLDER: Final = ROOT / "vagrant" / "drills"
-FAULTS: Final = ("power-cut", "freeze-and-thaw")
+FAULTS: Final = ("power-cut", "freeze-and-thaw", "rings-cut", "one-way-cut", "corosync-killed", "level-1-dead")
 LEAST_USERS: Final = 20
 LEAST_UPDATES: Final = 100
 

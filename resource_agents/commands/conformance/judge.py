@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -56,6 +56,11 @@ def judge(
     timeout_s: float | None = None,
     schema: Path | None = None,
 ) -> Report:
+    """Raises RuntimeError when it could not be judged at all."""
+    return in_a_child(lambda: _judge(agent, parameters, lifecycle, only, timeout_s, schema))
+
+
+def in_a_child(work: Callable[[], Report]) -> Report:
     """In a child that becomes the parent of whatever the agent starts, and ends it all before it ends itself."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -65,7 +70,7 @@ def judge(
             os.close(reading)
             # Ours alone, and not the terminal's: an interrupt goes to the parent, which ends us.
             os.setpgid(0, 0)
-            report = _judge(agent, parameters, lifecycle, only, timeout_s, schema)
+            report = work()
             with os.fdopen(writing, "w", encoding="utf-8") as out:
                 json.dump(asdict(report), out)
             code = 0
@@ -89,7 +94,7 @@ def judge(
     return Report(**{**made, "parameters": tuple(made["parameters"]), "results": results})
 
 
-def _ended(number: int, frame: object) -> None:
+def ended(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
@@ -102,7 +107,7 @@ def _judge(
     schema: Path | None,
 ) -> Report:
     began = time.monotonic()
-    signal.signal(signal.SIGTERM, _ended)
+    signal.signal(signal.SIGTERM, ended)
     state = Path(tempfile.mkdtemp(prefix="conform-"))
     state.chmod(0o755)  # a service may run as another user
     subject = Subject(agent, parameters, lifecycle=lifecycle, state=state, timeout_s=timeout_s, schema=schema)

@@ -43,7 +43,7 @@ def metadata_unprivileged(subject: Subject) -> str:
     path = subject.variables("meta-data")["PATH"]
     root = subject.variables("meta-data")["OCF_ROOT"]
     user = NOBODY if os.geteuid() == 0 else None
-    if user is not None and not _open_to_all(subject.agent):
+    if user is not None and not open_to_all(subject.agent):
         raise Inapplicable(f"{subject.agent} lies where only its owner may look, so another user cannot be tried")
     said = subject.run("meta-data", {}, bare=True, change={"PATH": path, "OCF_ROOT": root}, user=user)
     insist(said.code == 0, f"as an unprivileged user with no parameter: {said}; {said.last_words}")
@@ -60,7 +60,7 @@ def _outline(metadata: Metadata) -> tuple[list[str], list[str]]:
     return [one.name for one in metadata.parameters], [one.name for one in metadata.actions]
 
 
-def _open_to_all(path: Path) -> bool:
+def open_to_all(path: Path) -> bool:
     resolved = path.resolve()
     if not resolved.stat().st_mode & stat.S_IROTH or not resolved.stat().st_mode & stat.S_IXOTH:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resource_agents.commands.conformance.subject import Subject
@@ -33,7 +33,7 @@ class Check:
     requirement: str
     source: str
     needs: str
-    run: Callable[[Subject], str]
+    run: Callable[[Any], str]
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,20 @@ def check(group: str, needs: str = "") -> Callable[[Callable[[Subject], str]], C
     """Register the function as a check named after it. Its docstring ends with a line "Source: ..."."""
 
     def register(function: Callable[[Subject], str]) -> Callable[[Subject], str]:
-        text = inspect.cleandoc(function.__doc__ or "")
-        requirement, _, source = text.partition("Source: ")
-        if not source:
-            raise TypeError(f"{function.__name__} names no source")
-        name = function.__name__.replace("_", "-")
-        CHECKS.append(Check(name, group, " ".join(requirement.split()), " ".join(source.split()), needs, function))
+        CHECKS.append(described(function, group, needs))
         return function
 
     return register
+
+
+def described(function: Callable[[Any], str], group: str, needs: str) -> Check:
+    """The check that a function is, by its name and docstring."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    requirement, _, source = text.partition("Source: ")
+    if not source:
+        raise TypeError(f"{function.__name__} names no source")
+    name = function.__name__.replace("_", "-")
+    return Check(name, group, " ".join(requirement.split()), " ".join(source.split()), needs, function)
 
 
 def insist(holds: object, evidence: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import click
 
 from resource_agents.commands.conformance.judge import Report
-from resource_agents.commands.conformance.registry import CHECKS, FAIL, NOT_APPLICABLE, PASS
+from resource_agents.commands.conformance.registry import CHECKS, FAIL, NOT_APPLICABLE, PASS, Check
 
 COLOURS = {PASS: "green", FAIL: "red", NOT_APPLICABLE: "bright_black"}
 
@@ -35,17 +35,17 @@ def text(reports: Sequence[Report]) -> str:
     return "\n".join(page)
 
 
-def as_json(reports: Sequence[Report]) -> str:
+def as_json(reports: Sequence[Report], checks: Sequence[Check] = CHECKS) -> str:
     """`{"agents": [{agent, name, agent_version, ocf_version, parameters (names only), results, seconds}]}`.
 
     A result has name, group, verdict (pass, fail, n/a), evidence, seconds, requirement, source.
     """
-    checks = {one.name: one for one in CHECKS}
+    known_by = {one.name: one for one in checks}
     agents = []
     for report in reports:
         made = asdict(report)
         for one in made["results"]:
-            known = checks[one["name"]]
+            known = known_by[one["name"]]
             one |= {"requirement": known.requirement, "source": known.source}
         agents.append(made)
     return json.dumps({"agents": agents}, indent=2, ensure_ascii=False)

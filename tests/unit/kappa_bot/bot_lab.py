@@ -21,13 +21,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bson import ObjectId
 from pymongo.database import Database
 
 from kappa_bot import control
-from tests.mongod import ADMIN_USER, ReplicaSet
+from tests.mongod import ADMIN_USER, ReplicaSet, free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 Json = dict[str, Any]
+HOOK = "/kappa/telegram"
 
 
 def until(condition: Callable[[], Any], what: str, within: float = 20.0, every: float = 0.01) -> Any:
@@ -151,11 +153,17 @@ class BotLab:
     password: str
     base_url: str = "http://127.0.0.1:9/bot"
     control_url: str = ""
+    callback_answer_s: float = 15.0
+    """How long Telegram takes the answer to a tap."""
     lease_ttl: float = 2.0
     poll_timeout: int = 5
+    receive: str = "polling"
+    """How the bots do, unless a test says otherwise of one."""
     root: Path = ROOT
     bots: list[Bot] = field(default_factory=list)
     relays: list[Relay] = field(default_factory=list)
+    ports: dict[str, int] = field(default_factory=dict)
+    webhook_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     _telegram: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -175,8 +183,12 @@ class BotLab:
         return file
 
     def config(self, name: str, **changed: Any) -> Path:
-        """The configuration of a bot of that name. `changed`: keys whose lines stand differently."""
+        """The configuration of a bot of that name. `changed`: keys whose lines stand differently, whole tables."""
+        more = {table: content for table, content in changed.items() if isinstance(content, dict)}
+        if changed.get("receive", self.receive) == "webhook":
+            more["webhook"] = {**self.webhook(name), **more.get("webhook", {})}
         lines = {
+            "receive": self.receive,
             "token_file": str(self.directory / "token"),
             "base_url": self.base_url,
             "poll_timeout_s": self.poll_timeout,
@@ -187,10 +199,10 @@ class BotLab:
             "socket": str(self.directory / f"{name}.sock"),
             "id_key_file": str(self.directory / "id.key"),
             "ttl_s": self.lease_ttl,
-            **changed,
+            **{key: value for key, value in changed.items() if key not in more},
         }
         tables = {
-            "telegram": ("token_file", "base_url", "poll_timeout_s"),
+            "telegram": ("token_file", "base_url", "poll_timeout_s", "receive"),
             "mongodb": ("uri", "database", "password_file", "auth_database"),
             "bot": ("socket", "id_key_file"),
             "lease": ("ttl_s",),
@@ -199,11 +211,22 @@ class BotLab:
             f"[{table}]\n" + "".join(f"{key} = {json.dumps(lines[key])}\n" for key in keys)
             for table, keys in tables.items()
         )
+        for table, content in more.items():
+            text += f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in content.items())
         file = self.directory / f"{name}.toml"
         file.write_text(text)
         return file
 
+    def webhook(self, name: str) -> Json:
+        """Where a bot of that name listens: always the same place."""
+        if name not in self.ports:
+            self.ports[name] = free_port()
+        place = f"127.0.0.1:{self.ports[name]}"
+        secret_file = str(self.directory / "webhook.secret")
+        return {"url": f"http://{place}{HOOK}", "listen": place, "secret_file": secret_file}
+
     def set_up(self) -> None:
+        self.secret("webhook.secret", self.webhook_secret)
         self.secret("token", self.token)
         self.secret("password", self.password)
         self.secret("id.key", secrets.token_hex(32))
@@ -216,6 +239,9 @@ class BotLab:
             db.client.admin.command("killAllSessions", [{"user": "kappa_bot", "db": self.database}])
             for name in ("Updates", "Replies", "Dialogues", "Data", "TelegramUsers"):
                 db[name].delete_many({})
+            # What users added is told by its id: it follows from an update's.
+            for name in ("Categories", "Subcategories"):
+                db[name].delete_many({"_id": {"$lt": ObjectId("01" + "00" * 11)}})
             nobody = {"epoch": 0, "holder": None, "expires": datetime.fromtimestamp(0, UTC)}
             db.Lease.replace_one({"_id": "poller"}, nobody, upsert=True)
 
@@ -237,6 +263,7 @@ class BotLab:
             [
                 *(sys.executable, "-m", "kappa_lab.telegram", "--bind", "127.0.0.1:0", "--control", "127.0.0.1:0"),
                 *("--token-file", str(self.directory / "token"), "--journal", str(self.journal_file), *names),
+                f"--callback-answer-s={self.callback_answer_s}",
             ],
             env=self.env(),
             stdout=subprocess.PIPE,
@@ -253,6 +280,13 @@ class BotLab:
         bot = Bot(name, str(self.directory / f"{name}.sock"), log, process)
         self.bots.append(bot)
         return bot
+
+    def status(self, name: str) -> Json:
+        """What the bot of that name says of itself; nothing when it does not answer."""
+        try:
+            return control.ask(str(self.directory / f"{name}.sock"), "status")
+        except (OSError, ValueError):
+            return {}
 
     def active_bot(self, name: str = "bot", **changed: Any) -> Bot:
         bot = self.start_bot(name, **changed)

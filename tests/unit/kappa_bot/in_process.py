@@ -53,6 +53,7 @@ class ScriptedTelegram:
         self.batches: list[list[Json] | Exception] = []
         self.polls: list[tuple[int | None, int]] = []
         self.sent: list[tuple[int, Reply]] = []
+        self.documents: list[bytes | None] = []
         self.refusals: list[Exception] = []
 
     async def poll(self, offset: int | None, timeout: int, limit: int = 100) -> list[Json]:
@@ -62,10 +63,11 @@ class ScriptedTelegram:
             raise batch
         return batch
 
-    async def send(self, chat: int, reply: Reply) -> None:
+    async def send(self, chat: int, reply: Reply, document: bytes | None = None) -> None:
         if self.refusals:
             raise self.refusals.pop(0)
         self.sent.append((chat, reply))
+        self.documents.append(document)
 
 
 def text_update(update_id: int, chat: int, text: str, language: str = "en") -> Json:

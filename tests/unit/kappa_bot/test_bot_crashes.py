@@ -145,6 +145,8 @@ def test_a_dialogue_survives_the_bot_at_every_step(lab: BotLab) -> None:
     again()
     message = lab.answered(chat, latitude=10.5, longitude=-66.9, language="es")
     again()
+    message = lab.tap(chat, message, "📍 Registrar un lugar aquí", language="es")
+    again()
     message = lab.tap(chat, message, "Vías y servicios", language="es")
     again()
     lab.tap(chat, message, "Bache", language="es")

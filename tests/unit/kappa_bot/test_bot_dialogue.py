@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from kappa_bot import dialogue
+from kappa_bot.catalogue import Catalogue, Choice
 from kappa_bot.texts import say
-from kappa_bot.turn import CALLBACK_DATA_BYTES, Catalogue, Choice, Dialogue, Draft, Place, Reply, Turn
+from kappa_bot.turn import CALLBACK_DATA_BYTES, Dialogue, Draft, Place, Reply, Turn
 
 OID = "6b042ca6b76636e9a47{:05x}"
 HEALTH, STREETS, PHARMACY, POTHOLE, LEAK = (OID.format(n) for n in range(5))
@@ -104,10 +105,17 @@ def test_a_place_is_registered_from_start_to_end_in_either_language(language: st
 def test_callback_data_fits_whatever_the_update_id() -> None:
     user = accepted()
     user.update_id = 2**52
-    user.does("register")
-    user.does("location", 0.0, 0.0)
-    assert user.offered()
-    for data in user.offered().values():
+    user.does("location", -179.999999, -89.999999)
+    seen = set(user.offered().values())
+    for do in (("forget",), ("register",), ("location", -179.999999, -89.999999)):
+        user.does(*do)
+        seen |= set(user.offered().values())
+    user.taps(f"c:{user.at.draft.id if user.at.draft else 0}:{STREETS}")
+    seen |= set(user.offered().values())
+    user.taps(f"f:{STREETS}")
+    seen |= set(user.offered().values())
+    assert {data[0] for data in seen} == set("hnzcsgf")
+    for data in seen:
         assert len(data.encode()) <= CALLBACK_DATA_BYTES
 
 
@@ -192,11 +200,18 @@ def test_words_and_the_unexpected_of_one_who_does_nothing_get_help() -> None:
         assert say("en", "idle_help") in user.said
 
 
-def test_a_location_alone_begins_a_place() -> None:
+def test_a_location_alone_is_asked_about_and_begins_a_place_where_that_is_wanted() -> None:
     user = accepted()
     user.does("location", -66.9, 10.5)
+    assert user.at.draft is None
+    here = user.offered()
+    assert list(here) == [say("en", "here_register"), say("en", "here_near")]
+    user.taps(here[say("en", "here_register")])
     assert user.at.draft == Draft(user.update_id, (-66.9, 10.5))
     assert "Health" in user.offered()
+    user.taps(here[say("en", "here_register")])
+    assert user.at.draft == Draft(user.update_id - 1, (-66.9, 10.5)), "tapped twice it begins no second place"
+    assert say("en", "in_progress") in user.said
 
 
 def test_a_second_location_moves_the_place_and_keeps_what_was_chosen() -> None:
@@ -236,7 +251,7 @@ def test_another_category_after_all_asks_for_its_subcategory() -> None:
     user = at_step("description")
     user.taps(f"c:9:{HEALTH}")
     assert user.at.draft == Draft(9, (-66.9, 10.5), HEALTH)
-    assert set(user.offered()) == {"Pharmacy"}
+    assert set(user.offered()) == {"Pharmacy", say("en", "new_subcategory")}
 
 
 @pytest.mark.parametrize(
@@ -281,15 +296,20 @@ def test_a_category_removed_meanwhile_is_asked_for_again() -> None:
     user = at_step("description")
     user.catalogue = Catalogue((CATALOGUE.categories[0],), {HEALTH: CATALOGUE.subcategories[HEALTH]})
     user.does("other")
-    assert set(user.offered()) == {"Health"}
+    assert set(user.offered()) == {"Health", say("en", "new_category")}
+    user.at = at_step("description").at
+    assert user.does("words", "a hole").place is None, "and no place is stored in what is gone"
+    assert user.at.draft is not None and say("en", "gone_choice") in user.said
 
 
 def test_without_categories_the_place_is_kept() -> None:
     user = accepted()
     user.catalogue = Catalogue()
+    user.does("register")
     user.does("location", 1.0, 2.0)
     assert user.said == say("en", "no_categories")
     assert user.at.draft is not None and user.at.draft.coordinates == (1.0, 2.0)
+    assert user.does("new_category", "Health").new is not None
 
 
 def test_cancel_drops_the_draft_and_says_when_there_is_none() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from telegram import Update
 
+from kappa_bot.catalogue import Catalogue, Choice
 from kappa_bot.handlers import ALLOWED_UPDATES, App, build_application, take_turn
 from kappa_bot.texts import say
-from kappa_bot.turn import Catalogue, Choice, Dialogue, Draft, Turn
+from kappa_bot.turn import Dialogue, Draft, Turn
 from tests.unit.kappa_bot.in_process import Json, location_update, offline_bot, tap_update, text_update
 
 CATALOGUE = Catalogue((Choice("c", {"es": "C", "en": "C"}),), {"c": (Choice("s", {"es": "S", "en": "S"}),)})
@@ -38,8 +39,46 @@ async def test_start(application: App, command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["/todo", "/ToDo", "/Hacer", "/hacer"])
+async def test_menu(application: App, command: str) -> None:
+    turn = await _turn(application, text_update(1, 5, command))
+    assert [data for row in turn.replies[0].buttons for _, data in row] == ["m:r", "m:s", "m:n"]
+
+
+@pytest.mark.parametrize("command", ["/register", "/registrar", "/Register@kappa_lab_bot"])
 async def test_register(application: App, command: str) -> None:
     assert (await _turn(application, text_update(1, 5, command))).dialogue.draft == Draft(1)
+
+
+@pytest.mark.parametrize(
+    ("commands", "key"),
+    [
+        (("/search", "/buscar"), "search_category"),
+        (("/near", "/cerca"), "near_share"),
+        (("/complain", "/queja"), "complain_help"),
+        (("/forget", "/olvidar"), "forget_confirm"),
+        (("/help", "/ayuda"), "help"),
+    ],
+)
+async def test_the_other_commands(application: App, commands: tuple[str, ...], key: str) -> None:
+    for command in commands:
+        assert (await _turn(application, text_update(1, 5, command))).replies[0].text == say("en", key)
+
+
+@pytest.mark.parametrize("command", ["/category", "/categoria", "/Category", "/categoría"])
+async def test_a_new_category(application: App, command: str) -> None:
+    update = text_update(1, 5, f"{command} Two  words")
+    # As Telegram marks it: a command ends before the first letter that is none of a-z.
+    update["message"]["entities"][0]["length"] = len(command.split("í")[0])
+    turn = await _turn(application, update, DESCRIBING)
+    assert turn.new is not None and (turn.new.name, turn.new.category) == ("Two words", None)
+
+
+@pytest.mark.parametrize("command", ["/subcategory", "/subcategoria", "/subcategoría"])
+async def test_a_new_subcategory(application: App, command: str) -> None:
+    update = text_update(1, 5, f"{command} Two words")
+    update["message"]["entities"][0]["length"] = len(command.split("í")[0])
+    turn = await _turn(application, update, DESCRIBING)
+    assert turn.new is not None and (turn.new.name, turn.new.category) == ("Two words", "c")
 
 
 @pytest.mark.parametrize("command", ["/message a hole", "/mensaje a hole", "/Message\na hole", "a hole"])
@@ -59,8 +98,9 @@ async def test_cancel(application: App, command: str) -> None:
 
 
 async def test_location_is_turned_round_to_longitude_first(application: App) -> None:
-    turn = await _turn(application, location_update(1, 5, latitude=10.5, longitude=-66.9))
-    assert turn.dialogue.draft == Draft(1, (-66.9, 10.5))
+    at = Dialogue("en", True, Draft(9))
+    turn = await _turn(application, location_update(1, 5, latitude=10.5, longitude=-66.9), at)
+    assert turn.dialogue.draft == Draft(9, (-66.9, 10.5))
 
 
 async def test_buttons_are_answered_where_they_hang(application: App) -> None:
@@ -119,7 +159,7 @@ async def test_two_turns_at_once_do_not_mix(application: App) -> None:
     import asyncio
 
     turns = await asyncio.gather(
-        *(_turn(application, text_update(n, n, "/todo"), KNOWN) for n in range(1, 20)),
+        *(_turn(application, text_update(n, n, "/register"), KNOWN) for n in range(1, 20)),
     )
     assert [turn.dialogue.draft for turn in turns] == [Draft(n) for n in range(1, 20)]
 

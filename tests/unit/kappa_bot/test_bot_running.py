@@ -29,7 +29,7 @@ def register(lab: BotLab, chat: int, description: str, language: str = "en") -> 
     message = lab.answered(chat, text="/start", language=language)
     message = lab.tap(chat, message, say(language, "language_name"), language=language)
     lab.tap(chat, message, say(language, "accept"), language=language)
-    lab.answered(chat, text="/todo" if language == "en" else "/Hacer", language=language)
+    lab.answered(chat, text="/register" if language == "en" else "/Registrar", language=language)
     message = lab.answered(chat, latitude=10.5, longitude=-66.9, language=language)
     message = lab.tap(chat, message, {"en": "Events", "es": "Eventos"}[language], language=language)
     lab.tap(chat, message, {"en": "Protest", "es": "Protesta"}[language], language=language)
@@ -55,7 +55,10 @@ def test_a_button_tapped_late_gets_help_and_the_buttons_are_gone_from_where_they
     terms = lab.tap(CHAT, language, "English")
     assert terms["message_id"] == language["message_id"], "the next step stands where the buttons were"
     accepted = lab.tap(CHAT, terms, say("en", "accept"))
-    assert rows(accepted) == []
+    assert [button["text"] for row in rows(accepted) for button in row] == [
+        say("en", key) for key in ("menu_register", "menu_search", "menu_near")
+    ]
+    lab.answered(CHAT, text="/register")
     categories = lab.answered(CHAT, latitude=1.0, longitude=2.0)
     subcategories = lab.tap(CHAT, categories, "Danger")
     lab.tap(CHAT, subcategories, "Fire")
@@ -130,6 +133,34 @@ def test_a_stop_is_quick_finishes_what_is_held_and_gives_the_lease_back(lab: Bot
         assert lease is not None and lease["holder"] is None
     lab.active_bot("next")
     assert lab.traffic_done()["complaints"] == []
+
+
+def test_a_reply_on_its_way_when_the_tenure_ends_arrives_once(lab: BotLab) -> None:
+    """The user has it already, and Telegram's answer takes longer than the bot would go on."""
+    bot = lab.active_bot()
+    lab.answered(CHAT, text="/start")
+    lab.fault(kind="slow", seconds=1.15, when="after", methods=["sendMessage"])
+    lab.do(CHAT, text="/todo")
+    until(lambda: len(lab.chat(CHAT)) == 2, "the reply has arrived")
+    assert bot.order("demote", wait_s=10)["role"] == "standby"
+    with lab.db() as db:
+        assert db["Replies"].count_documents({}) == 0, "and it is noted that it has"
+    lab.lab("DELETE", "/fault")
+    assert bot.order("promote", wait_s=10)["role"] == "active"
+    lab.answered(CHAT, text="/todo")
+    assert len(lab.journal("repeat")) == 0 and len(lab.chat(CHAT)) == 3
+
+
+def test_a_promotion_of_a_bot_that_never_received_anything_is_served_at_once(lab: BotLab) -> None:
+    """Telegram makes a poll wait that repeats the offset of the one before, which was the predecessor's: none."""
+    lab.active_bot("first").order("demote", wait_s=10)
+    began = [line["t"] for line in lab.journal("begin") if line["method"] == "getUpdates"]
+    second = lab.start_bot("second", standby=True)
+    second.until_role("standby")
+    assert second.order("promote", wait_s=10)["role"] == "active"
+    polls = [line for line in lab.journal("begin") if line["method"] == "getUpdates" and line["t"] > began[-1]]
+    ends = {line["id"]: line["t"] for line in lab.journal("end")}
+    assert ends[polls[0]["id"]] - polls[0]["t"] < 2.0, "not held for Telegram's three seconds"
 
 
 @pytest.mark.parametrize("role", ["active", "standby"])
@@ -328,8 +359,8 @@ def test_the_bots_user_can_do_what_the_bot_does_and_nothing_else(lab: BotLab) ->
             lambda: db[LEASE].insert_one({"_id": "other"}),
             lambda: db[UPDATES].delete_many({}),
             lambda: db[DATA].delete_many({}),
-            lambda: db[DATA].update_many({}, {"$set": {"complaints": 9}}),
-            lambda: db.Categories.insert_one({"Name_en": "x"}),
+            lambda: db.Categories.update_many({}, {"$set": {"Name_en": "x"}}),
+            lambda: db.Subcategories.delete_many({}),
             db[DATA].drop,
             lambda: db[DIALOGUES].create_index("x"),
             lambda: db.Another.insert_one({}),
@@ -363,6 +394,10 @@ def test_the_database_refuses_what_is_no_place(lab: BotLab) -> None:
             {"type": "Point"},
             {"properties": {"Subcategory": "x", "Popup_en": "x", "Popup_es": "x"}},
             {"complaints": "none"},
+            {"complaints": -1},
+            {"complaintsUsers": ["123456789"]},
+            {"complaintsUsers": ["a" * 64]},
+            {"complaints": 2, "complaintsUsers": ["a" * 64] * 2},
         ):
             with pytest.raises(OperationFailure) as caught:
                 db[DATA].insert_one({**good, "updateId": 2, **change})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kappa_bot import dialogue, handlers, processor, turn
+import kappa_bot
 from kappa_bot.texts import LANGUAGES, catalogue, nearest, say
 
 
@@ -31,8 +31,13 @@ def test_the_languages_differ_in_every_text() -> None:
 
 
 def test_every_key_is_used_and_every_key_used_exists() -> None:
-    code = "".join(Path(str(module.__file__)).read_text() for module in (dialogue, handlers, processor, turn))
-    used = set(re.findall(r'(?:text\(|say\(\w+, )"(\w+)"', code))
+    code = "".join(file.read_text() for file in Path(str(kappa_bot.__file__)).parent.rglob("*.py"))
+    used = set(re.findall(r'(?:turn\.text\(|say\(\w+, )"(\w+)"', code))
+    # Chosen between before they are asked for.
+    used |= set(
+        re.findall(r'"(menu_register|menu_continue|map_all|map_newest|map_nearest|name_known|name_added)"', code)
+    )
+    used |= {f"{what}_empty" for what in ("category", "subcategory") if 'turn.text(f"{what}_empty")' in code}
     assert used == set(catalogue("es"))
 
 

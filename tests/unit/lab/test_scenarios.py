@@ -50,5 +50,5 @@ def test_a_wrong_drill_is_refused_by_file_and_key(tmp_path: Path, old: str, new:
 
 
 def test_an_unknown_drill_names_the_known_ones() -> None:
-    with pytest.raises(LabError, match=r"no drill 'flood'.*freeze-and-thaw, power-cut"):
+    with pytest.raises(LabError, match=r"no drill 'flood'.*freeze-and-thaw, level-1-dead"):
         scenario.load("flood")

@@ -40,17 +40,21 @@ def test_corosync_waits_longer_for_consensus_than_it_must() -> None:
 
 def test_the_settings_name_the_labs_own_addresses() -> None:
     assert f"VIP={topology.VIP}\n" in SETTINGS
-    assert f"FENCE_SERVERS={','.join(f'{r.host}:{topology.POWER_PORT}' for r in topology.RINGS)}\n" in SETTINGS
+    for suffix, broker in zip(("", "_2"), power.BROKERS, strict=True):
+        addresses = ",".join(f"{ring.host}:{broker.port}" for ring in topology.RINGS)
+        assert f"FENCE_SERVERS{suffix}={addresses}\n" in SETTINGS
     assert f"CONFIGDB=kappa0/{','.join(f'{m}:27017' for m in topology.MEMBERS)}\n" in SETTINGS
 
 
 def test_a_node_may_fence_its_peers_and_not_itself() -> None:
     import tomllib
 
-    config = tomllib.loads(power.configuration(Path("/secrets")))
-    assert config["machines"] == {node.name: node.container for node in topology.NODES}
-    for node in topology.NODES:
-        assert sorted(config["clients"][node.name]["may"]) == sorted(n.name for n in topology.NODES if n is not node)
+    for broker in power.BROKERS:
+        config = tomllib.loads(power.configuration(broker, Path("/secrets")))
+        assert config["machines"] == {node.name: node.container for node in topology.NODES}
+        for node in topology.NODES:
+            peers = sorted(peer.name for peer in topology.NODES if peer is not node)
+            assert sorted(config["clients"][node.name]["may"]) == peers
 
 
 def test_secrets_are_files_of_their_own_that_only_their_owner_reads(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ into its configuration (JSON here), which it reads again for every request.
 
 Keys: socket; active_after_s; die (a last line, and it exits with 3); ignore_term; drain_s; status (fields to override);
 mute (takes connections and never answers); answer (raw text instead of a reply); children (processes of its own);
-deaf_to_orders (promote and demote change nothing); dies_of_order.
+deaf_to_orders (promote and demote change nothing); dies_of_order; checked (what a check finds: fields to override);
+old (it does not know `check`).
 """
 
 import json
@@ -40,6 +41,14 @@ def status(said: dict[str, Any], began: float) -> dict[str, Any]:
     }
     reply.update(said.get("status", {}))
     return reply
+
+
+def check(said: dict[str, Any], began: float) -> dict[str, Any]:
+    if said.get("old"):
+        return {"v": 1, "ok": False, "error": "unknown request 'check': known are status, promote, demote, stop"}
+    telegram = ("not asked: standby", None) if STANDBY else ("ok", 30.5)
+    checked = {"telegram": telegram[0], "telegram_ms": telegram[1], "router": "ok", "router_ms": 1.5}
+    return {**status(said, began), "checked": {**checked, **said.get("checked", {})}}
 
 
 def order(said: dict[str, Any], do: str) -> None:
@@ -94,9 +103,13 @@ def main() -> None:
             began = time.monotonic() if request["do"] == "promote" else began
             # A real one answers once it has done it.
             time.sleep(min(said.get("active_after_s", 0), request["wait_s"]))
-        else:
+        reply = status(said, began)
+        if request["do"] == "check":
+            assert 0 < request["wait_s"] <= 10, request
+            reply = check(said, began)
+        elif request["do"] not in ("promote", "demote"):
             assert request == {"v": 1, "do": "status"}, request
-        client.sendall((said.get("answer") or json.dumps(status(said, began)) + "\n").encode())
+        client.sendall((said.get("answer") or json.dumps(reply) + "\n").encode())
         client.close()
 
 

@@ -2,7 +2,8 @@
 
 Its configuration file (after `-c` or `--config`) is JSON: listen (a Unix socket's path, or a port), reply (a file, read
 again for each connection: its first byte says what comes after the rest has been sent: c close, h hold, r reset, t send
-the rest one byte every 20 ms). With `-t` it finds its configuration good, as Nginx would. It keeps one child, a worker.
+the rest one byte every 20 ms, e send it again and again), certificate (optional, a PEM file: a capital letter then is
+the same within TLS). With `-t` it finds its configuration good, as Nginx would. It keeps one child, a worker.
 """
 
 import itertools
@@ -28,6 +29,12 @@ else:
     server = socket.socket(socket.AF_UNIX)
     server.bind(said["listen"])
 server.listen(64)
+context = None
+if said.get("certificate"):
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(said["certificate"])
 kept: list[socket.socket] = []
 while True:
     client, _ = server.accept()
@@ -35,6 +42,9 @@ while True:
     try:
         raw = Path(said["reply"]).read_bytes()
         how, reply = raw[:1].decode(), raw[1:]
+        if how.isupper() and context:
+            client.settimeout(0.5)
+            client, how = context.wrap_socket(client, server_side=True), how.lower()
         if how != "h":
             client.settimeout(0.5)
             client.recv(65536)
@@ -42,6 +52,8 @@ while True:
             client.sendall(reply[at : at + 1])
             time.sleep(0.02)
         if how != "t":
+            client.sendall(reply)
+        for _ in range(10000 if how == "e" else 0):
             client.sendall(reply)
     except OSError:
         pass

@@ -318,6 +318,19 @@ def test_level_20_fails_what_does_not_answer_for_long(bot: PromotableBot) -> Non
     bot.be()
     assert bot.run("monitor", level=20).code == 8
     assert not bot.note("unwell").exists()
+    bot.be(checked={"router": "no answer within 5 s"})
+    assert bot.run("monitor", level=20).code == 191
+
+
+def test_level_20_of_a_standby_asks_the_router_alone_and_never_fails_it(bot: PromotableBot) -> None:
+    assert bot.run("start").code == 0
+    assert bot.run("monitor", level=20).code == 0
+    bot.be(checked={"router": "no answer within 5 s"})
+    assert bot.run("monitor", level=10).code == 0
+    for _ in range(2):
+        ended = bot.run("monitor", level=20, unwell_after="0s")
+        assert ended.code == 190
+        assert "a standby, but the router: no answer within 5 s" in ended.reason
 
 
 @pytest.mark.parametrize(

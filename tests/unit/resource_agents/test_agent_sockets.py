@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from resource_agents.host.sockets import Unanswered, http_get
+from resource_agents.host.sockets import Unanswered, connect, http_get
 from resource_agents.host.url import http_address
 from resource_agents.ocf.operation import Deadline
 
@@ -95,3 +95,9 @@ def test_an_endless_answer_ends() -> None:
 
     with server(answer) as port:
         assert http_get(f"http://127.0.0.1:{port}/", Deadline(5))[0] == 200
+
+
+@pytest.mark.parametrize("name", ["\udcb8\udcff", "\ud800", "é" * 300, "x" * 5000, ".", "a..b"])
+def test_a_name_that_can_be_none_is_not_resolved(name: str) -> None:
+    with pytest.raises(Unanswered, match="name"):
+        connect((name, 80), Deadline(20))

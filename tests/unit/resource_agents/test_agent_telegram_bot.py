@@ -187,6 +187,51 @@ def test_what_the_bot_says_is_judged(bot: Bot, status: dict[str, Any], code: int
     assert says in ended.reason
 
 
+def test_level_20_has_the_bot_ask_both_sides_now(bot: Bot) -> None:
+    assert bot.run("start").code == 0
+    assert bot.run("monitor", level=20).code == 0
+    # All was well when it was last used; it is not at this moment.
+    bot.be(checked={"telegram": "no answer within 5 s", "router": "no primary"})
+    assert bot.run("monitor", level=10).code == 0
+    ended = bot.run("monitor", level=20)
+    assert ended.code == 190
+    assert "Telegram: no answer within 5 s; the router: no primary" in ended.reason
+    # A getMe that is answered does not make up for a poll that is not.
+    bot.be(status={"telegram": "503 for 2 s"})
+    ended = bot.run("monitor", level=20)
+    assert ended.code == 190
+    assert "Telegram: 503 for 2 s" in ended.reason
+    bot.be(checked={"telegram": "not asked: the lease is not good at this moment", "telegram_ms": None})
+    assert bot.run("monitor", level=20).code == 0, "what was not asked says nothing"
+
+
+@pytest.mark.parametrize(
+    ("checked", "says"),
+    [({"router": 3}, "unusable router"), ({"telegram": None}, "unusable telegram"), ("x", ""), (None, "")],
+)
+def test_whatever_a_check_answers_is_judged(bot: Bot, checked: Any, says: str) -> None:
+    assert bot.run("start").code == 0
+    if isinstance(checked, dict):
+        bot.be(checked=checked)
+    else:
+        status = {"v": 1, "ok": True, "role": "active", "pid": bot.pid, "last_receive_s": 0.1}
+        sides = {"telegram": "ok", "router": "ok"}
+        bot.be(answer=json.dumps({**status, **sides, "checked": checked}) + "\n")
+    ended = bot.run("monitor", level=20)
+    assert ended.code == (1 if says else 0), ended
+    assert says in ended.reason
+
+
+def test_a_bot_that_does_not_know_the_check_is_judged_by_its_status(bot: Bot) -> None:
+    bot.be(old=True)
+    assert bot.run("start").code == 0
+    assert bot.run("monitor", level=20).code == 0
+    bot.be(old=True, status={"router": "no primary"})
+    ended = bot.run("monitor", level=20)
+    assert ended.code == 190
+    assert "the router: no primary" in ended.reason
+
+
 @pytest.mark.parametrize(
     "answer", ["", "\n", "not json\n", "[]\n", '"x"\n', "\x00\n", "[" * 100_000 + "\n", '{"v":1,"ok":true}\n']
 )

@@ -415,3 +415,17 @@ def test_what_cannot_be_meant_is_refused(uplink: Uplink, name: str, value: str) 
     ended = uplink.agents.run("uplink", "validate-all", wrong)
     assert ended.code == 6
     assert name in ended.reason
+
+
+def test_a_stop_whose_updater_hangs_comes_to_its_end_in_time(uplink: Uplink, tmp_path: Path) -> None:
+    # Law 7: however short the time, an attribute is not worth a fenced node; and the others are removed all the same.
+    assert uplink.run("start").code == 0
+    first, others = "kappa-telegram", set(uplink.held()) - {"kappa-telegram"}
+    hanging = tmp_path / "hanging"
+    hanging.write_text(f'#!/bin/sh\n[ "$2" != {first} ] || exec sleep 1000\nexec {uplink.updater} "$@"\n')
+    hanging.chmod(0o755)
+    ended = uplink.run("stop", timeout_s=4, updater=hanging)
+    assert ended.code == 0
+    assert ended.err.count("stays until this node leaves the cluster") == 1
+    assert others
+    assert list(uplink.held()) == [first]

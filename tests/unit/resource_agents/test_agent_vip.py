@@ -430,3 +430,22 @@ def test_a_link_local_address(vip: Vip, node: Host) -> None:
     assert vip.run("monitor", ip="fe80::100", level=10).code == 0
     assert vip.run("stop", ip="fe80::100").code == 0
     assert "fe80::100" not in node.ip("-6 addr show")
+
+
+def test_the_neighbours_are_told_again_without_a_process(vip: Vip) -> None:
+    if not shutil.which("strace"):
+        pytest.skip("strace is not here")
+    assert vip.run("start").code == 0
+    assert vip.run("start", ip=VIP6).code == 0
+    traced = ("strace", "-f", "-e", "trace=fork,vfork,clone,clone3,execve")
+    watched = replace(vip.agents, wrapper=(*vip.agents.wrapper, *traced))
+    for ip in (VIP, VIP6):
+        ended = watched.run("vip", "monitor", {"ip": ip}, level=10)
+        if "ptrace" in ended.err:
+            pytest.skip("tracing is not permitted here")
+        assert ended.code == 0
+        assert ended.err.count("execve(") == 1, ended.err
+        assert "clone" not in ended.err
+        assert "fork(" not in ended.err
+    assert vip.run("stop", ip=VIP6).code == 0
+    assert vip.run("stop").code == 0

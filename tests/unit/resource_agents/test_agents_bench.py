@@ -16,12 +16,15 @@ def cost(*wall: float, cpu: float = 1.0, memory: float = 9.0, forks: int = 0) ->
 
 
 def bench(monitor: Cost) -> Bench:
-    case = Case("vip", Side(Path("/x/kappa/vip"), {}), Side(Path("/x/heartbeat/IPaddr2"), {}))
+    case = Case("vip", Side(Path("/x/kappa/vip"), {}), Side(Path("/x/heartbeat/IPaddr2"), {}), (10,),
+                Side(Path("/x/kappa/vip"), {}))  # fmt: skip
     made = Bench(Path("/x"), cast(Starter, None), [case])
     made.bare = cost(10.0, 8.0, 12.0)
     for whose, monitored in (("ours", monitor), ("peer", cost(40.0, cpu=4.0, forks=30))):
         made.costs |= {("vip", whose, action): cost(20.0) for action in ("start", "stop", "meta-data")}
         made.costs["vip", whose, "monitor"] = monitored
+    made.costs["vip", "ours", "monitor_10"] = cost(15.0, cpu=1.5, forks=2)
+    made.costs["vip", "promotable", "promote"] = cost(25.0)
     return made
 
 
@@ -31,6 +34,9 @@ def test_figures_are_ratios_of_medians() -> None:
     assert (found["vs_peer"], found["peer"]) == (0.4, "heartbeat/IPaddr2")
     assert found["vs_peer_cpu"] == 0.25
     assert all(goal["met"] for goal in found["goals"])
+    assert (found["levels"]["10"]["ms"], found["levels"]["10"]["vs_bare_python"]) == (15.0, 1.5)
+    assert (found["levels"]["10"]["vs_bare_python_cpu"], found["levels"]["10"]["forks"]) == (1.5, 2)
+    assert found["promotable"]["promote"]["ms"] == 25.0
     assert json.loads(json.dumps(found)) == found
 
 

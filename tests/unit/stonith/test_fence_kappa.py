@@ -113,7 +113,9 @@ def test_an_engine_that_hangs_makes_everything_unknown(power: Broker) -> None:
     for one in asked:
         assert one.result().code == 1
         one.result().one_line()
-    assert power.fence("status", "node2").code == 0
+    # Known again. An off that was on its way when its agent gave up may have been done in the end.
+    ran = power.fence("status", "node2")
+    assert ran.code in (0, 2), ran
 
 
 def test_an_engine_that_hangs_after_the_kill_is_no_proof(power: Broker) -> None:
@@ -206,6 +208,14 @@ def test_list_and_list_status_show_what_this_client_may_switch(power: Broker) ->
     assert (ran.code, ran.out) == (0, "node2,kappa-lab-node2,ON\nnode3,kappa-lab-node3,OFF\n")
     ran = power.fence("list-status", client="node2")
     assert ran.out == "node1,kappa-lab-node1,ON\nnode3,kappa-lab-node3,OFF\n"
+
+
+def test_what_may_be_switched_is_listed_also_while_the_hypervisor_is_away(power: Broker) -> None:
+    power.engine.raw["containers"] = b""
+    for action, line in (("list", "node2,kappa-lab-node2"), ("list-status", "node2,kappa-lab-node2,UNKNOWN")):
+        ran = power.fence(action)
+        assert (ran.code, line in ran.out, ran.err) == (0, True, "")
+    assert "cannot switch now" in power.fence("monitor").one_line()
 
 
 def test_monitor_is_silent_when_the_device_could_fence(power: Broker) -> None:

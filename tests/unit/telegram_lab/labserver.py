@@ -118,6 +118,10 @@ class ScriptedBot:
         chat_id = message["chat"]["id"]
         if "location" in message:
             await self._send(chat_id, "Which?", keyboard(("New category", "cat:new"), ("Streets", "cat:1")))
+        elif message["text"] in ("Reciclaje", "Recycling"):
+            await self._send(chat_id, "Its first kind?", keyboard(("Back", "cat:back")))
+        elif message["text"] in ("Contenedor", "Container"):
+            await self._send(chat_id, "Describe it")
         elif message["text"] == "/start":
             await self._send(chat_id, "Hola/Hello", keyboard(("Español", "lang:es"), ("English", "lang:en")))
         elif message["text"].lower() in ("/todo", "/hacer"):
@@ -135,6 +139,17 @@ class ScriptedBot:
             await self._edit(chat_id, message_id, "Welcome")
         elif data == "do:register":
             await self._send(chat_id, "Where?")
+        elif data == "do:search":
+            await self._edit(chat_id, message_id, "Search for?", keyboard(("Streets", "find:1"), ("Health", "find:2")))
+        elif data.startswith("find:"):
+            await self._edit(chat_id, message_id, "Which kind?", keyboard(("Hole", f"of:{data}:1"), ("Back", "find:0")))
+        elif data == "of:find:1:1":
+            await self._edit(chat_id, message_id, "1. deep", keyboard(("⚠ 1", "x:1")))
+            await self._document(chat_id)
+        elif data == "of:find:2:1":
+            await self._edit(chat_id, message_id, "Nothing there", keyboard(("Search again", "do:search")))
+        elif data == "cat:new":
+            await self._edit(chat_id, message_id, "Called what?", keyboard(("Back", "cat:back")))
         elif data == "cat:1":
             await self._edit(chat_id, message_id, "Which kind?", keyboard(("Hole", "sub:1"), ("Lamp", "sub:2")))
         elif data.startswith("sub:"):
@@ -142,6 +157,12 @@ class ScriptedBot:
 
     async def _send(self, chat_id: int, text: str, markup: Json | None = None) -> None:
         await self.server.call("sendMessage", chat_id=chat_id, text=text, reply_markup=markup)
+
+    async def _document(self, chat_id: int) -> None:
+        form = aiohttp.FormData({"chat_id": str(chat_id), "caption": "a map"})
+        form.add_field("document", b"<html></html>", filename="map.html", content_type="text/html")
+        async with self.server.http.post(f"{self.server.base_url}{TOKEN}/sendDocument", data=form) as answer:
+            assert answer.status == 200, await answer.text()
 
     async def _edit(self, chat_id: int, message_id: int, text: str, markup: Json | None = None) -> None:
         await self.server.call(

@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from kappa_lab.telegram.people import STEPS, Action, Person
+from kappa_lab.telegram.people import SEARCH_STEPS, STEPS, Action, Person
 from tests.unit.telegram_lab.labserver import ScriptedBot, Server, answering, keyboard, until
 
 TAP_STEPS = ("language", "terms", "register", "category", "subcategory")
 
 
 async def start(server: Server, **plan: object) -> None:
-    answer = await server.control("POST", "/traffic", **{"users": 2, "rate_per_s": 300, **plan})
+    answer = await server.control(
+        "POST", "/traffic", **{"users": 2, "rate_per_s": 300, "searches": 0, "adds": 0, **plan}
+    )
     assert answer["status_code"] == 200, answer
 
 
@@ -39,6 +41,24 @@ async def test_people_walk_through_whole_dialogues_in_both_languages(server: Ser
         assert steps[:9] == list(STEPS)
         # Who is known goes on without /start.
         assert steps[9:] == list(STEPS[3:]) * ((len(steps) - 9) // 6)
+
+
+async def test_people_search_and_add_categories_too(server: Server) -> None:
+    async with answering(ScriptedBot(server)) as bot:
+        await start(server, users=4, searches=1, adds=1)
+        await until(lambda: server.lab.traffic.status()["dialogues_finished"] >= 12)
+        status = await finish(server)
+    assert status["dialogues_started"] == status["dialogues_finished"] >= 12
+    assert status["updates_sent"] == status["updates_answered"] and status["complaints"] == []
+    assert len(bot.descriptions) == status["dialogues_finished"]
+    walk = [event["step"] for event in server.events("update", user=1, dialogue=2)]
+    assert walk == [
+        *("menu", "register", "location", "new category", "category", "subcategory", "description"),
+        *SEARCH_STEPS,
+    ]
+    # Both a list with its map and the word that there is nothing were met, and waited for to their end.
+    files = [event for event in server.events("reply") if event["method"] == "sendDocument"]
+    assert 0 < len(files) < status["dialogues_finished"]
 
 
 async def test_every_update_is_answered_before_the_next_of_the_same_person(server: Server) -> None:
@@ -156,7 +176,9 @@ async def test_people_go_on_as_who_they_are_when_traffic_starts_again(server: Se
 
 
 @pytest.mark.parametrize(
-    "plan", [{"users": 0}, {"rate_per_s": 0}, {"users": "many"}, {"languages": ["fr"]}, {"mood": "good"}], ids=str
+    "plan",
+    [{"users": 0}, {"rate_per_s": 0}, {"users": "many"}, {"languages": ["fr"]}, {"mood": "good"}, {"searches": 2}],
+    ids=str,
 )
 async def test_traffic_that_is_none_is_refused_in_a_sentence(server: Server, plan: dict[str, object]) -> None:
     answer = await server.control("POST", "/traffic", **plan)
@@ -183,6 +205,16 @@ def next_step(somebody: Person, *messages: dict[str, Any]) -> str | None:
     for each in messages:
         somebody.receive(each, is_new=True)
     return somebody.next_action.step if somebody.next_action else None
+
+
+def test_progress_is_counted_in_steps_and_a_step_off_the_walk_is_no_error() -> None:
+    who = person()
+    assert who.progress == 0
+    for number, step in enumerate(STEPS, start=1):
+        who.acted(Action(step), number)
+        assert who.progress == number
+    who.acted(Action("something else"), 99)
+    assert who.progress == len(STEPS)
 
 
 def test_the_marker_is_unique_to_the_dialogue() -> None:

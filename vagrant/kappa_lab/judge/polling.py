@@ -5,7 +5,7 @@ from itertools import combinations
 from kappa_lab.judge.evidence import Evidence, Poll, of
 from kappa_lab.judge.history import Begin, Fault
 from kappa_lab.judge.intervals import Interval, hull, shared
-from kappa_lab.judge.tolerances import IN_FLIGHT
+from kappa_lab.judge.tolerances import IN_FLIGHT, POWER_FAULTS
 from kappa_lab.judge.verdict import Seen
 
 LEAST = 0.001
@@ -98,7 +98,7 @@ def _after_death(evidence: Evidence) -> list[str]:
     fault, new = evidence.fault, first_poll_elsewhere(evidence)
     until = new.began if new else evidence.drill.finished
     late = [begin for begin in _acts_of_the_old(evidence) if fault.done + IN_FLIGHT < begin.t < until]
-    if fault.kind != "power-cut" or not late:
+    if fault.kind not in POWER_FAULTS or not late:
         return []
     return [f"{fault.node} was to have no power, yet it began {late[0].method} {since(fault, late[0].t)}."]
 

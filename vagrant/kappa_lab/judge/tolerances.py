@@ -25,6 +25,9 @@ REPEATED_REPLIES: Final = 1
 """Replies that one chat may receive twice for one fault. Telegram has no way to send a message under a key of one's
 own: when a node dies between sending a reply and noting that it was sent, the next one has to send it again."""
 
-NODE_FAULTS: Final = frozenset({"power-cut", "freeze-and-thaw"})
+POWER_FAULTS: Final = frozenset({"power-cut", "level-1-dead"})
+"""Kinds of fault that end the node at once: nothing more is to come from it."""
+
+NODE_FAULTS: Final = POWER_FAULTS | {"freeze-and-thaw", "rings-cut", "one-way-cut", "corosync-killed"}
 """Kinds of fault that the judge knows: each takes a whole node away, so each demands fencing, a new active node, and
 the old one's return. Of any other kind it says that it cannot judge it."""

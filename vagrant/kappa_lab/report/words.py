@@ -62,6 +62,10 @@ TERMS: Final = (
 FAULTS: Final = {
     "power-cut": ("lost its power", "power cut", "no power"),
     "freeze-and-thaw": ("froze", "freeze", "frozen"),
+    "rings-cut": ("lost both rings", "rings cut", "cut off"),
+    "one-way-cut": ("was heard no more on either ring", "one-way cut", "unheard"),
+    "corosync-killed": ("lost its Corosync", "Corosync killed", "out of the cluster"),
+    "level-1-dead": ("lost its power, and the first power broker its life", "power cut, level 1 dead", "no power"),
 }
 """A fault's kind → what happened to the node, the fault's name, and what the node was from then on."""
 

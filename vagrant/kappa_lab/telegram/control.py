@@ -1,7 +1,8 @@
 """The lab's own API, on a port of its own: traffic, faults, and people moved by hand.
 
     GET    /health                     {"ok": true}
-    POST   /traffic                    {"users", "rate_per_s", "seed", "languages", "patience_s"}
+    POST   /traffic                    {"users", "rate_per_s", "seed", "languages", "patience_s", "searches",
+                                        "adds"}
     GET    /traffic                    what the people did and wait for
     POST   /traffic/stop               {"timeout_s": 60}: no new dialogues, open ones have so long to finish
     GET    /fault                      the faults in force

@@ -8,8 +8,8 @@
   `decided`.
 - `update`: a user did something: `update_id`, `chat_id`, `user`, `dialogue`, `step`.
 - `confirm`: updates were forgotten because a higher offset confirmed them (or a webhook answered 2xx).
-- `reply`: something reached a user. `answered`: it was the first answer to `update_id`. `repeat`: the user had it
-  already.
+- `reply`: something reached a user (`text`: a checksum of its words). `answered`: it was the first answer to
+  `update_id`. `repeat`: the user had it already.
 - `dialogue`: a dialogue's `state`: started, finished, failed (`why`), with the `marker` its description carries.
 - `webhook`: set, deleted, or one delivery.
 - `fault`: the lab was told to misbehave, or to stop it. `complaint`: a user's, in a sentence.

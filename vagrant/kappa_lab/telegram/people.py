@@ -5,7 +5,9 @@ one that registers, or just a list to choose from. It does one thing at a time, 
 needs for it. It never repeats itself: a bot that loses what it was sent stays visible, as a person who waits.
 
 The walk: start → language → terms → menu → register → location → category → subcategory → description, then, for the
-next place, again from menu.
+next place, again from menu; a bot that offers to register as soon as the terms are accepted spares the menu. After some
+of the places that were registered the person searches: menu → search → search category → search subcategory, until a
+list and a file are there, or the word that there is nothing.
 """
 
 import random
@@ -16,10 +18,15 @@ from typing import Any
 
 Json = dict[str, Any]
 
-HALF_WAY = ("location", "category", "subcategory")
+HALF_WAY = ("location", "new category", "category", "subcategory")
 """Steps after which the bot remembers something of a place that is not registered yet."""
 
 STEPS = ("start", "language", "terms", "menu", "register", "location", "category", "subcategory", "description")
+SEARCH_STEPS = ("search menu", "search", "search category", "search subcategory")
+IN_ORDER = (*STEPS[:6], "new category", *STEPS[6:], *SEARCH_STEPS)
+"""All that a person may do, from the first to the last."""
+NAMES = {"es": ("Reciclaje", "Contenedor"), "en": ("Recycling", "Container")}
+"""What a person calls a new category, and a subcategory where there is none to choose."""
 
 _LANGUAGE = {
     "es": re.compile(r"espa[nñ]ol|castellano|\blang\w*[:_=/-]es\b", re.I),
@@ -28,9 +35,13 @@ _LANGUAGE = {
 _ACCEPT = re.compile(r"acce?pt|acept|agree|de acuerdo", re.I)
 _REFUSE = re.compile(r"reject|rechaz|refus|declin|disagree|no acept|not? accept|don.t|desacuerdo", re.I)
 _REGISTER = re.compile(r"regist|mark a place|marcar", re.I)
+_NEW = re.compile(r"\b(new|add|nuev[ao]|agregar|a[nñ]adir)\b", re.I)
+_SEARCH = re.compile(r"search|buscar", re.I)
 # What a list of categories may offer besides categories.
 _ASIDE = re.compile(
-    r"\b(new|add|nuev[ao]|agregar|a[nñ]adir|otr[ao]|cancel\w*|back|volver|atr[aá]s)\b|[:_](new|add|cancel|back)", re.I
+    r"\b(new|add|nuev[ao]|agregar|a[nñ]adir|otr[ao]|cancel\w*|back|volver|atr[aá]s|previous|more|anteriores|m[aá]s)\b"
+    r"|[:_](new|add|cancel|back)|:[~+]",
+    re.I,
 )
 
 _PLACES = {"es": "Bache", "en": "Pothole"}
@@ -75,8 +86,8 @@ def _signature(message: Json) -> str:
 
 @dataclass
 class Person:
-    """One user. `known`: the bot has registered them, so the next dialogue starts at the menu. Times are monotonic
-    seconds.
+    """One user. `known`: the bot has registered them, so the next dialogue starts at the menu. `searches` and `adds`:
+    how often, from 0 to 1, they search after having registered, and add a category. Times are monotonic seconds.
     """
 
     number: int
@@ -85,6 +96,8 @@ class Person:
     rng: random.Random
     run_tag: str
     known: bool = False
+    searches: float = 0.0
+    adds: float = 0.0
     dialogue: int = 0
     step: str | None = None
     sent_at: float = 0.0
@@ -97,6 +110,8 @@ class Person:
     _seen: dict[str, int] = field(default_factory=dict)
     _recent_updates: list[int] = field(default_factory=list)
     _category_buttons: tuple[str, ...] = ()
+    # Whether a search has brought all that it is to bring.
+    _satisfied: bool = False
 
     @property
     def open(self) -> bool:
@@ -106,7 +121,7 @@ class Person:
     @property
     def progress(self) -> int:
         """How far in the dialogue: the steps done."""
-        return STEPS.index(self.step) + 1 if self.step is not None else 0
+        return IN_ORDER.index(self.step) + 1 if self.step is not None else 0
 
     @property
     def half_way(self) -> bool:
@@ -120,6 +135,7 @@ class Person:
     def begin(self) -> Action:
         """Open the next dialogue and return its first action."""
         self.dialogue += 1
+        self._satisfied = False
         return self._menu() if self.known else Action("start", text="/start")
 
     def acted(self, action: Action, update_id: int | None) -> None:
@@ -146,8 +162,10 @@ class Person:
         return None
 
     def finished(self) -> bool:
-        """Whether the dialogue's last step has been answered."""
-        return self.step == "description" and self.answered
+        """Whether the dialogue's last step has been answered, and nothing more is wanted."""
+        if self.step == "search subcategory":
+            return self._satisfied
+        return self.step == "description" and self.answered and self.next_action is None
 
     def close(self, success: bool) -> None:
         self.known = success
@@ -169,12 +187,31 @@ class Person:
             case "register":
                 return self._share()
             case "location":
-                return self._choose("category", offered)
+                new = self._tap("new category", offered, _NEW) if self._happens(self.adds) else None
+                return new or self._choose("category", offered)
+            case "new category":
+                return Action("category", text=NAMES[self.language][0])
             case "category":
                 return self._choose("subcategory", offered)
             case "subcategory":
                 return Action("description", text=self.marker)
+            case "description":
+                return self._menu("search menu") if self._happens(self.searches) else None
+            case "search menu":
+                return self._tap("search", offered, _SEARCH)
+            case "search":
+                return self._choose("search category", offered)
+            case "search category":
+                return self._choose("search subcategory", offered)
+            case "search subcategory":
+                # A list comes with a map, and the map last; where nothing is found there is one message alone.
+                complaints = any("⚠" in button.text for button in offered)
+                self._satisfied = self._satisfied or "document" in message or not complaints
         return None
+
+    def _happens(self, often: float) -> bool:
+        # Who never does it throws no dice: their other choices stay as they were.
+        return often > 0 and self.rng.random() < often
 
     def _agree_or_register(self, offered: list[Button]) -> Action | None:
         agreeing = [button for button in offered if not button.matches(_REFUSE)]
@@ -193,17 +230,20 @@ class Person:
             return None
         choices = [button for button in offered if not button.matches(_ASIDE)]
         data = tuple(button.data for button in choices)
-        if step == "category":
+        if step.endswith("subcategory"):
+            if choices and data == self._category_buttons:
+                return None  # the categories once more are no subcategories
+        else:
             self._category_buttons = data
-        elif data == self._category_buttons:
-            return None  # the categories once more are no subcategories
         if not choices:
-            return None
+            # There is nothing yet: a bot that wants a name for the first one says so, and offers a way back.
+            named = NAMES[self.language][step == "subcategory"]
+            return Action(step, text=named) if offered and step in ("category", "subcategory") else None
         chosen = self.rng.choice(choices)
         return Action(step, message_id=chosen.message_id, data=chosen.data)
 
-    def _menu(self) -> Action:
-        return Action("menu", text=_TODO[self.language])
+    def _menu(self, step: str = "menu") -> Action:
+        return Action(step, text=_TODO[self.language])
 
     def _share(self) -> Action:
         """Latitude and longitude of somewhere around Caracas."""

@@ -10,6 +10,7 @@ import asyncio
 import random
 import secrets
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,20 +31,25 @@ class TrafficError(ValueError):
 
 @dataclass(frozen=True)
 class TrafficPlan:
-    """`users` people, `rate_per_s` actions a second over all of them; who waits `patience_s` seconds complains."""
+    """`users` people, `rate_per_s` actions a second over all of them; who waits `patience_s` seconds complains.
+
+    Of the places that are registered, `searches` (0 to 1) are followed by a search, `adds` by way of a new category.
+    """
 
     users: int
     rate_per_s: float
     seed: int = 1
     languages: tuple[str, ...] = ("es", "en")
     patience_s: float = 30.0
+    searches: float = 0.15
+    adds: float = 0.03
 
     @classmethod
     def from_json(cls, body: Any) -> "TrafficPlan":
         """Raises TrafficError with a sentence."""
         if not isinstance(body, dict):
             raise TrafficError("traffic is a JSON object with users and rate_per_s")
-        known = {"users", "rate_per_s", "seed", "languages", "patience_s"}
+        known = {"users", "rate_per_s", "seed", "languages", "patience_s", "searches", "adds"}
         if unknown := sorted(set(body) - known):
             raise TrafficError(f"traffic has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
         try:
@@ -53,6 +59,8 @@ class TrafficPlan:
                 seed=int(body.get("seed", 1)),
                 languages=tuple(body.get("languages", ("es", "en"))),
                 patience_s=float(body.get("patience_s", 30.0)),
+                searches=float(body.get("searches", cls.searches)),
+                adds=float(body.get("adds", cls.adds)),
             )
         except (TypeError, ValueError) as error:
             raise TrafficError(f"traffic has a value that is no number: {error}") from None
@@ -60,6 +68,8 @@ class TrafficPlan:
             raise TrafficError("traffic needs at least 1 user and a rate above 0")
         if not plan.languages or set(plan.languages) - {"es", "en"}:
             raise TrafficError("languages are es and en")
+        if not (0 <= plan.searches <= 1 and 0 <= plan.adds <= 1):
+            raise TrafficError("searches and adds are from 0 to 1")
         return plan
 
 
@@ -107,6 +117,7 @@ class Traffic:
                 self._people[number] = person
                 self._chats.add(telegram_user(person.chat_id, number, language))
             person.rng, person.run_tag = _dice(plan.seed, number), tag
+            person.searches, person.adds = plan.searches, plan.adds
         for number in [number for number in self._people if number > plan.users]:
             del self._people[number]
         self._plan, self._stop_by = plan, None
@@ -236,6 +247,7 @@ class Traffic:
             user=number if person else delivery.chat_id,
             method=delivery.method,
             message_id=delivery.message_id,
+            text=zlib.crc32(str((delivery.message or {}).get("text", "")).encode()),
         )
         if delivery.message is None or delivery.method not in COUNTED:
             return

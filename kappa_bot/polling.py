@@ -1,29 +1,25 @@
-"""Receiving: an update is acknowledged to Telegram only after it is durable.
+"""Receiving by long polls.
 
-getUpdates with a higher offset is what acknowledges. So the batch of one poll is committed with majority write concern
-before the next poll is sent with the offset after it; python-telegram-bot's own Updater does it the other way round.
-Storing the same update again changes nothing.
+getUpdates with a higher offset is what acknowledges. So the batch of one poll is committed before the next poll is sent
+with the offset after it.
 """
 
 import asyncio
-import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pymongo
-from pymongo import UpdateOne
 from pymongo.errors import PyMongoError
-from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
+from telegram.error import Conflict, TelegramError
 
 from kappa_bot.clock import boottime
 from kappa_bot.database import OPERATION_LIMIT_S, UPDATES, Database, one_line
-from kappa_bot.exits import Exit, FatalError
 from kappa_bot.health import Way
 from kappa_bot.lease import LapsedError, Lease
 from kappa_bot.logs import log
+from kappa_bot.receiving import Receiver
 from kappa_bot.telegram_api import TelegramApi
-from kappa_bot.writer import Work, Writer
+from kappa_bot.writer import Writer
 
 FORGET_OFFSET_S = 24 * 3600.0
 """After a week without updates Telegram goes on with a random, perhaps lower, update_id: an offset this old is dropped.
@@ -38,12 +34,14 @@ should not, and what it brings once more changes nothing."""
 TAKEOVER_S = 5.0
 """For how long a Conflict is put down to the predecessor's last poll, which is dying."""
 
-TOKEN_REFUSALS = 3
-"""So many refusals before anything was received: the token is wrong. Later on it is Telegram's bad day."""
+STRANGER_CONFLICTS = 3
+"""More conflicts in a row than a predecessor's last poll makes."""
 
 
-class Receiver:
+class Polling(Receiver):
     """Polls while the lease is held."""
+
+    serves_once = "first getUpdates answered"
 
     def __init__(
         self,
@@ -55,29 +53,17 @@ class Receiver:
         poll_timeout: int,
         token_file: str,
     ) -> None:
-        self.telegram = Way("getUpdates")
-        self.conflicts = 0
-        self.last_receive: float | None = None
-        """By CLOCK_BOOTTIME: when Telegram last answered a getUpdates with 200."""
-        self.on_received: Callable[[int], None] = lambda count: None
-        """Told of every answered poll, once the updates it brought (so many) are stored."""
-        self._api = api
+        super().__init__("getUpdates", api, lease, writer, token_file)
         self._database = database
-        self._lease = lease
-        self._writer = writer
         self._poll_timeout = poll_timeout
-        self._token_file = token_file
         self._router = router
         self._offset: int | None = None
         self._offset_set = 0.0
         self._confirmed = True
-        self._failures = 0
-        self._refusals = 0
         self._probes = 0
         self._began = boottime()
 
     async def run(self) -> None:
-        """Poll until cancelled. FatalError if Telegram does not know the token."""
         await self._lease.held()
         self._began = boottime()
         self._offset = await self._stored_offset()
@@ -91,9 +77,9 @@ class Receiver:
             except TelegramError as error:
                 await asyncio.sleep(await self._trouble(error))
                 continue
-            self._answered()
+            self._served()
             if updates:
-                await self._store(updates)
+                await self._store_batch(updates)
             self.on_received(len(updates))
 
     async def _poll(self) -> list[dict[str, Any]]:
@@ -107,45 +93,20 @@ class Receiver:
         self._confirmed = True
         return updates
 
-    def _probe_offset(self) -> int | None:
+    def _probe_offset(self) -> int:
         if self._offset is None:
-            return None
+            # Below every update_id: acknowledges nothing, and is not what the predecessor's last poll named.
+            return 1
         return max(1, self._offset - PROBE_BACK - ((self._lease.epoch or 0) * 7 + self._probes) % PROBE_BACK)
 
-    def _answered(self) -> None:
-        self.telegram.works()
-        self.conflicts = self._failures = 0
-        self.last_receive = boottime()
-
-    async def _store(self, updates: list[dict[str, Any]]) -> None:
-        now = datetime.now(UTC)
-        epoch = self._lease.epoch
-        ops = [
-            (
-                UPDATES,
-                UpdateOne(
-                    {"_id": update["update_id"]},
-                    {
-                        "$setOnInsert": {
-                            "update": json.dumps(update, ensure_ascii=False),
-                            "pending": True,
-                            "receivedAt": now,
-                            "epoch": epoch,
-                        }
-                    },
-                    upsert=True,
-                ),
-            )
-            for update in updates
-        ]
-        await self._writer.commit(Work(ops))
+    async def _store_batch(self, updates: list[dict[str, Any]]) -> None:
+        await self._store(updates)
         # The last of the batch, not the highest that was ever seen: see FORGET_OFFSET_S.
         self._offset = updates[-1]["update_id"] + 1
         self._offset_set = boottime()
         self._confirmed = False
 
     async def confirm(self) -> None:
-        """Acknowledge what has been stored, without waiting for more. For the end of a tenure."""
         if self._confirmed or self._offset is None:
             return
         try:
@@ -155,16 +116,29 @@ class Receiver:
         except (TelegramError, LapsedError):
             pass  # the next bot receives them again, and finds them stored
 
+    async def ask_now(self) -> str | None:
+        # Not a poll: it would end the one that waits.
+        await self._api.bot.get_me()
+        return None
+
+    @property
+    def stranger(self) -> str:
+        if self.conflicts <= STRANGER_CONFLICTS:
+            return ""
+        return f"another program polls with this bot's token ({self.conflicts} conflicts in a row)"
+
     async def _stored_offset(self) -> int | None:
-        """The offset after the last update stored. None if that was long ago: see FORGET_OFFSET_S."""
+        """The offset after the last update stored. None if that was long ago (see FORGET_OFFSET_S), or if that one came
+        by webhook: those are acknowledged one by one, and one with a lower update_id may still wait for its turn. An
+        offset above it would acknowledge it unseen; without any, Telegram hands out whatever waits."""
         since = datetime.now(UTC) - timedelta(seconds=FORGET_OFFSET_S)
         while True:
             try:
                 with pymongo.timeout(OPERATION_LIMIT_S):
                     last = await self._database[UPDATES].find_one(
-                        {"receivedAt": {"$gte": since}}, projection=["_id"], sort=[("_id", -1)]
+                        {"receivedAt": {"$gte": since}}, projection=["webhook"], sort=[("_id", -1)]
                     )
-                return None if last is None else int(last["_id"]) + 1
+                return None if last is None or "webhook" in last else int(last["_id"]) + 1
             except PyMongoError as error:
                 self._router.fails(one_line(error))
                 await asyncio.sleep(0.2)
@@ -173,24 +147,10 @@ class Receiver:
         """Note a failed poll; returns the seconds to wait before the next."""
         if not self._lease.valid:
             return 0.0
-        self._failures += 1
-        seen = one_line(error)
-        pause = min(0.1 * float(1 << min(self._failures, 10)), 3.0)
+        pause = self._failed(error)
         if isinstance(error, Conflict):
-            self.conflicts += 1
-            pause = await self._conflict(seen)
-        elif isinstance(error, RetryAfter):
-            pause = retry_after(error)
-            seen = f"429 Too Many Requests: asked to wait {pause:g} s"
-        elif isinstance(error, InvalidToken):
-            seen = "401 Unauthorized: Telegram does not know the token"
-            self._refusals += 1
-            if self.last_receive is None and self._refusals >= TOKEN_REFUSALS:
-                raise FatalError(
-                    Exit.TOKEN_REFUSED,
-                    f"Telegram does not know the bot token in {self._token_file}: ask BotFather for the right one",
-                )
-        self.telegram.fails(seen)
+            self._conflicted()
+            pause = await self._conflict(one_line(error))
         return pause
 
     async def _conflict(self, seen: str) -> float:
@@ -207,9 +167,3 @@ class Receiver:
             return 0.1
         # Each poll of ours would end the other's, and the other's ours: leave it room, and report it.
         return min(0.5 * float(1 << min(self.conflicts, 6)), 15.0)
-
-
-def retry_after(error: RetryAfter) -> float:
-    """Telegram's `retry_after` in seconds, in whichever form the library gives it."""
-    value = error.retry_after
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)

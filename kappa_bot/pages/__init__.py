@@ -1,0 +1,1 @@
+"""The parts of the map that users get: page, style and script."""
