@@ -1,81 +1,88 @@
 """`kappa-powerd`: the power broker on the nodes' host. It alone touches the hypervisor.
 
-Exit codes: 0 told to stop, 1 could not work, 2 the configuration is wrong.
+Exit codes: 0 told to stop, or nothing wrong; 1 could not work, or something will spoil fencing; 2 the configuration or
+the command line is wrong.
 """
 
+import argparse
 import asyncio
 import errno
 import signal
 import sys
-import time
 from pathlib import Path
+from typing import NoReturn
 
-import click
-
+from stonith.power import checkup, privileges
 from stonith.power.audit import Audit
-from stonith.power.config import Config, ConfigError, load
-from stonith.power.driver import State
+from stonith.power.brake import Brake
+from stonith.power.config import Config, load
 from stonith.power.server import Server
 from stonith.power.switch import Switch
+from stonith.power.table import ConfigError
 
-CHECK_S = 10.0
+VERSION = "0.1.0"
 
 
 class StartError(Exception):
     """Why the broker cannot work, in one sentence."""
 
 
-@click.command()
-@click.option(
-    "--config", "path", type=click.Path(path_type=Path), required=True, help="The broker's configuration, a TOML file."
-)
-@click.option(
-    "--check", is_flag=True, help="Check the configuration and look at every machine; switch and open nothing."
-)
-@click.version_option("0.1.0", prog_name="kappa-powerd")
-def main(path: Path, check: bool) -> None:
-    """Switch cluster nodes for the fence agents of their peers, and for nobody else."""
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _say(f"{message}; see kappa-powerd --help")
+        sys.exit(2)
+
+
+def main() -> None:
+    parser = _Parser(
+        prog="kappa-powerd",
+        description="Switch cluster nodes for the fence agents of their peers, and for nobody else.",
+        epilog="check-config says what the broker would do, see and allow, and what will spoil fencing; it switches "
+        "and opens nothing. Its exit code is 0 if nothing is wrong, 1 if something is, 2 if the configuration is.",
+    )
+    parser.add_argument("command", nargs="?", choices=("serve", "check-config"), default="serve")
+    parser.add_argument("--config", type=Path, required=True, help="the broker's configuration, a TOML file")
+    parser.add_argument("--check", action="store_true", help="the same as check-config")
+    parser.add_argument("--version", action="version", version=f"kappa-powerd, version {VERSION}")
+    arguments = parser.parse_args()
     try:
-        config = load(path)
+        config = load(arguments.config)
+        worry = privileges.drop(config.user, config.groups, config.driver.no_new_privileges)
+        if arguments.check or arguments.command == "check-config":
+            sys.exit(_check(config, worry))
+        asyncio.run(_serve(config, worry))
     except ConfigError as error:
         _say(str(error))
         sys.exit(2)
-    if check:
-        sys.exit(_check(config))
-    try:
-        asyncio.run(_serve(config))
-    except StartError as error:
+    except (StartError, privileges.PrivilegeError) as error:
         _say(str(error))
         sys.exit(1)
 
 
-def _check(config: Config) -> int:
-    """Say what the broker would see. 1 when the hypervisor cannot be asked or a machine's state is unknown."""
-    switch = Switch(config.driver, config.machines)
-    deadline = time.monotonic() + CHECK_S
-    trouble = switch.trouble(deadline)
-    if trouble:
-        _say(f"the configuration is right, but {trouble}")
-        return 1
-    known = True
-    for plug, machine in config.machines.items():
-        sight = switch.status(plug, deadline).after
-        known = known and sight.state is not State.UNKNOWN
-        click.echo(f"{plug} ({machine}): {sight.state.value}: {sight.evidence}")
-    for client in config.clients.values():
-        click.echo(f"{client.name} may switch {', '.join(client.may)}")
-    return 0 if known else 1
+def _check(config: Config, worry: str) -> int:
+    said, wrong = checkup.report(config)
+    for line in [*said, worry] if worry else said:
+        print(line)
+    sys.stdout.flush()
+    for line in wrong:
+        _say(line)
+    return 1 if wrong else 0
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, worry: str) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = Server(Switch(config.driver, config.machines), config.clients, Audit(config.audit))
+    brake = Brake(config.limits)
+    brake.recall(config.audit)
+    audit = Audit(config.audit)
+    worries = [worry, audit.trouble()]
+    server = Server(Switch(config.driver, config.machines, brake=brake, units=config.units), config.clients, audit)
     try:
         bound = [await _listen(server, host, port) for host, port in config.listen]
         where = ", ".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in bound)
-        _say(f"listening on {where}; {len(config.machines)} machines, {len(config.clients)} clients")
+        who = f"{len(config.machines)} machines, {len(config.clients)} clients"
+        _say("; ".join(filter(None, (f"listening on {where}", who, *worries))))
         await ended.wait()
         _say("told to stop")
     finally:

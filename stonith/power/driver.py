@@ -4,6 +4,7 @@ A driver looks and asks; it never concludes. That a machine is off, that a switc
 decided once for all drivers, in switch.py. Every method is called from a worker thread and keeps its deadline.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -27,12 +28,18 @@ class Sight:
     unit: str = ""
     """The hypervisor's own id of the machine, which no other can take over as it can take a name. Empty: not seen."""
     run: str = ""
-    """Tells one run of that unit from another: the time of its last start. A unit has one run at a time."""
+    """Tells one run of that unit from another: the time of its start, the id of its process. A unit has one at a time.
+
+    It must stay the same for as long as that run lasts, or a machine that was merely paused would look like one that
+    has ended and been started anew. Empty: not seen, which an UNKNOWN alone may have.
+    """
+    booted: bool = False
+    """Whether this run is known to have begun with a boot. If not, it may be an earlier one, woken with its memory."""
 
     @property
     def instance(self) -> str:
         """The very thing that runs, or ran last: unit and run."""
-        return f"{self.unit}@{self.run}" if self.unit else ""
+        return f"{self.unit}@{self.run}" if self.unit and self.run else self.unit
 
 
 class DriverError(Exception):
@@ -40,6 +47,11 @@ class DriverError(Exception):
 
 
 class Driver(Protocol):
+    @property
+    def no_new_privileges(self) -> bool:
+        """Whether the programs that it starts do without setuid."""
+        ...
+
     def list(self, deadline: float) -> frozenset[str]:
         """The names of all machines that the hypervisor has, in whatever state. Raises DriverError."""
         ...
@@ -57,4 +69,11 @@ class Driver(Protocol):
 
     def on(self, machine: str, unit: str, deadline: float) -> str:
         """Ask the hypervisor to start `unit`; like `off` otherwise."""
+        ...
+
+    def warnings(self, machine: str, deadline: float) -> Sequence[str]:
+        """What of this machine's set-up will spoil fencing: each as the end of a sentence that begins with its name.
+
+        For check-config alone. Raises DriverError.
+        """
         ...

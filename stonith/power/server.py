@@ -65,6 +65,7 @@ class Server:
         while +self._under_way and time.monotonic() < end:
             await asyncio.sleep(0.02)
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._audit.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._strangers[writer] = None
@@ -107,14 +108,19 @@ class Server:
             self._audit.refused(arrived=arrived, client=name, peer=peer, reason="the key does not prove this client")
             return await _send(writer, wire.UNAUTHENTICATED, b"the key does not prove this client")
         self._strangers.pop(writer, None)
-        answer = json.dumps(await self._answer(client, body, arrived, began)).encode("ascii")
+        answer = json.dumps(await self._answer(client, peer, body, arrived, began)).encode("ascii")
         return await _send(writer, wire.reply_mac(client.key, mac, answer), answer)
 
-    async def _answer(self, client: Client, body: bytes, arrived: float, began: float) -> dict[str, object]:
+    async def _answer(self, client: Client, peer: str, body: bytes, arrived: float, began: float) -> dict[str, object]:
         def record(do: str, plug: str, outcome: Outcome) -> None:
-            took_s = time.monotonic() - began
             self._audit.request(
-                arrived=arrived, took_s=took_s, client=client.name, action=do, plug=plug, outcome=outcome
+                arrived=arrived,
+                took_s=time.monotonic() - began,
+                client=client.name,
+                peer=peer,
+                action=do,
+                plug=plug,
+                outcome=outcome,
             )
 
         try:
@@ -149,10 +155,12 @@ class Server:
         seen = (
             await _within(self._begin(client, partial(self._switch.status, request.plug, deadline)), deadline) or late
         )
-        if seen.after.state is State.OFF:
+        if seen.after.state is State.OFF and (refusal := self._switch.start_refused(request.plug)):
+            seen = Outcome(False, seen.before, seen.after, refusal)
+        elif seen.after.state is State.OFF:
             self._begin(client, work)
             return reply(request, Outcome(True, seen.before, seen.after, "its start is asked for"))
-        if seen.after.state is State.ON:
+        elif seen.after.state is State.ON:
             seen = Outcome(True, seen.before, seen.after, "was on already")
         record(request.do, request.plug, seen)
         return reply(request, seen)

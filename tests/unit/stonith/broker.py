@@ -87,7 +87,8 @@ class Broker:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def write_config(folder: Path, engine_socket: Path, listen: str = '["127.0.0.1:0"]') -> Path:
+def write_config(folder: Path, engine_socket: Path, listen: str = '["127.0.0.1:0"]', starts: int = 0) -> Path:
+    """`starts`: the brake's limit; by default none, since many tests share a broker."""
     for node in NODES:
         key = folder / f"{node}.key"
         if not key.exists():
@@ -102,6 +103,7 @@ def write_config(folder: Path, engine_socket: Path, listen: str = '["127.0.0.1:0
     path.write_text(
         f'listen = {listen}\naudit = "{folder}/audit.jsonl"\n'
         f'[driver]\nkind = "docker"\nsocket = "{engine_socket}"\n[machines]\n{machines}{clients}'
+        f"[brake]\nstarts = {starts}\n"
     )
     return path
 
@@ -119,10 +121,10 @@ def powerd(*arguments: str) -> "subprocess.Popen[str]":
 
 
 @contextmanager
-def running(folder: Path, socket_folder: Path) -> Iterator[Broker]:
+def running(folder: Path, socket_folder: Path, starts: int = 0) -> Iterator[Broker]:
     """A broker over an engine. `socket_folder`: short, since the path of a Unix socket must be."""
     with fake_engine.running(socket_folder / "engine.sock") as engine:
-        process = powerd("--config", str(write_config(folder, engine.path)))
+        process = powerd("--config", str(write_config(folder, engine.path, starts=starts)))
         assert process.stderr is not None
         try:
             line = process.stderr.readline()

@@ -35,6 +35,8 @@ class Container:
     killed: bool = False
     overrides: dict[str, Any] = field(default_factory=dict)
     """Put over the State of an inspection."""
+    host: dict[str, Any] = field(default_factory=dict)
+    """The HostConfig of an inspection."""
     id: str = ""
 
     def __post_init__(self) -> None:
@@ -65,7 +67,13 @@ class Container:
             "StartedAt": NEVER if self.status == "created" else self.started,
             "FinishedAt": NEVER,
         }
-        return {"Id": self.id, "Name": "/" + self.name, "State": {**state, **self.overrides}, "Config": {}}
+        return {
+            "Id": self.id,
+            "Name": "/" + self.name,
+            "State": {**state, **self.overrides},
+            "Config": {},
+            "HostConfig": self.host,
+        }
 
 
 class Engine:

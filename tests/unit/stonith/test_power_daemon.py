@@ -101,7 +101,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("old", "new", "named"), WRONG, ids=[named for _, _, named in WRONG])
 def test_what_is_wrong_in_the_configuration_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
-    from stonith.power.config import ConfigError, load
+    from stonith.power.config import load
+    from stonith.power.table import ConfigError
 
     path = write_config(tmp_path, Path("/nowhere/docker.sock"))
     load(path)

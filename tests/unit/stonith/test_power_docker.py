@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stonith.power.docker import Docker, judge
 from stonith.power.driver import DriverError, State
+from stonith.power.drivers.docker import Docker, judge
 from tests.unit.stonith import fake_engine
 from tests.unit.stonith.fake_engine import Container, Engine
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -13,7 +13,7 @@ from stonith.power.switch import Switch
 
 
 def on(run: str = "r1", unit: str = "u") -> Sight:
-    return Sight(State.ON, "runs", unit, run)
+    return Sight(State.ON, "runs", unit, run, booted=True)
 
 
 def off(run: str = "r1", unit: str = "u") -> Sight:
@@ -31,6 +31,10 @@ class Scripted:
     refuses: str = ""
     did: list[tuple[str, str]] = field(default_factory=list)
     on_off: Callable[[], None] = lambda: None
+    no_new_privileges = True
+
+    def warnings(self, machine: str, deadline: float) -> Sequence[str]:
+        return []
 
     def list(self, deadline: float) -> frozenset[str]:
         return frozenset(("machine",))
@@ -210,3 +214,76 @@ def test_off_is_never_said_without_proof(seen: list[Sight]) -> None:
         assert shown[-1].unit
         assert shown[-1].state is State.OFF or (shown[-1].state is State.ON and len(runs) == 2)
         assert outcome.after is shown[-1]
+
+
+def woken(run: str) -> Sight:
+    return Sight(State.ON, "restored", "u", run)
+
+
+def test_a_memory_that_was_woken_is_the_same_machine_still() -> None:
+    """Saved and restored between two looks: another run, and nothing has ended. So it is cut."""
+    driver = Scripted([on("r1"), woken("r2"), woken("r2"), off("r2")])
+    outcome = switch(driver).off("plug", soon())
+    assert (outcome.ok, outcome.after.state) == (True, State.OFF)
+    assert driver.did == [("off", "u")]
+
+
+def test_a_run_that_was_not_seen_at_first_has_not_ended_when_it_is() -> None:
+    driver = Scripted([Sight(State.UNKNOWN, "looks away", "u"), on("r1"), on("r1"), off("r1")])
+    assert switch(driver).off("plug", soon()).ok
+    assert driver.did == [("off", "u")]
+
+
+def test_what_was_proven_for_another_request_is_proof_if_it_came_later() -> None:
+    """A driver that cannot tell a boot from a waking: the second of two still does not shoot what was started since."""
+    driver = Scripted([woken("r1")])
+    both, cut, finish = switch(driver), threading.Event(), threading.Event()
+
+    def cutting() -> None:
+        cut.set()
+        assert finish.wait(20)
+        driver.sights = [off("r1"), woken("r2")]
+
+    driver.on_off = cutting
+    outcomes = []
+    first = threading.Thread(target=lambda: outcomes.append(both.off("plug", soon(20))))
+    first.start()
+    assert cut.wait(20)
+    seen = threading.Event()
+    look = driver.status
+
+    def status(machine: str, deadline: float, unit: str = "") -> Sight:
+        sight = look(machine, deadline, unit)
+        seen.set()
+        return sight
+
+    driver.status = status  # type: ignore[method-assign]
+    second = threading.Thread(target=lambda: outcomes.append(both.off("plug", soon(20))))
+    second.start()
+    assert seen.wait(20)  # the second has come, and looks, before the first has its proof
+    finish.set()
+    first.join(20)
+    second.join(20)
+    assert [outcome.ok for outcome in outcomes] == [True, True]
+    assert driver.did == [("off", "u")]
+    # and what was off before a request came is no proof for that one
+    driver.sights = [woken("r2"), woken("r2"), woken("r2"), off("r2")]
+    driver.on_off = lambda: None
+    assert both.off("plug", soon(20)).ok
+    assert driver.did == [("off", "u")] * 2
+
+
+def test_a_look_that_ran_out_of_time_does_not_hide_what_was_seen() -> None:
+    driver = Scripted([on()])
+    look = driver.status
+
+    def status(machine: str, deadline: float, unit: str = "") -> Sight:
+        if driver.did:
+            time.sleep(max(0.0, deadline - time.monotonic()))
+            return Sight(State.UNKNOWN, "did not answer in time")
+        return look(machine, deadline, unit)
+
+    driver.status = status  # type: ignore[method-assign]
+    outcome = switch(driver).off("plug", soon())
+    assert (outcome.ok, outcome.after.state) == (False, State.ON)
+    assert "runs" in outcome.reason

@@ -11,10 +11,11 @@ import json
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from stonith.power.driver import DriverError, Sight, State
+from stonith.power.table import Table
 from stonith.wire import printable
 
 NEWEST = (1, 41)
@@ -26,8 +27,13 @@ BODY_MAX = 4 << 20
 ID = re.compile(r"[0-9a-f]{64}")
 
 
+RESTARTS = ("always", "unless-stopped", "on-failure")
+
+
 class Docker:
     """A Docker engine behind the Unix socket `path`."""
+
+    no_new_privileges = True
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -71,6 +77,19 @@ class Docker:
         if status not in (204, 304):
             raise DriverError(f"the docker engine did not start {machine}: {said}")
         return said
+
+    def warnings(self, machine: str, deadline: float) -> Sequence[str]:
+        status, answer = self._call("GET", f"/containers/{quote(machine)}/json", deadline)
+        host = answer.get("HostConfig") if status == 200 and isinstance(answer, dict) else None
+        about = host if isinstance(host, dict) else {}
+        policy = about.get("RestartPolicy")
+        name = policy.get("Name") if isinstance(policy, dict) else ""
+        found = []
+        if about.get("AutoRemove") is True:
+            found.append("was made with --rm: once off it is gone and leaves no proof that it is off")
+        if name in RESTARTS:
+            found.append(f"has the restart policy {name}, which starts it behind the cluster's back; set it to 'no'")
+        return found
 
     def _paused(self, unit: str, deadline: float) -> bool:
         with contextlib.suppress(DriverError):
@@ -180,7 +199,7 @@ def judge(answer: object, machine: str, unit: str = "") -> Sight:
         and status in ("running", "paused", "restarting")
         and (pid > 0 or flags["Restarting"])
     ):
-        return Sight(State.ON, said, seen_id, run)
+        return Sight(State.ON, said, seen_id, run, booted=True)  # a container begins at its beginning
     if status in ("exited", "created") and pid == 0 and not any(flags.values()):
         return Sight(State.OFF, said, seen_id, run)
     return Sight(State.UNKNOWN, f"neither runs nor is proven off: {said}", seen_id, run)
@@ -198,3 +217,7 @@ def _said(status: int, answer: object) -> str:
 def _number(text: object) -> tuple[int, int] | None:
     found = re.fullmatch(r"(\d{1,3})\.(\d{1,3})", text) if isinstance(text, str) else None
     return (int(found[1]), int(found[2])) if found else None
+
+
+def from_table(table: Table) -> Docker:
+    return Docker(str(table.path("socket")))
