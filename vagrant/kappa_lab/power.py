@@ -58,6 +58,10 @@ def configuration(broker: Broker, secrets: Path) -> str:
         'kind = "docker"',
         f'socket = "{engine.SOCKET}"',
         "",
+        # a lab's nodes are shot for a living: many starts in ten minutes are no loop
+        "[brake]",
+        "starts = 200",
+        "",
     ]
     lines += ["[machines]", *(f'{node.name} = "{node.container}"' for node in NODES)]
     for node in NODES:
