@@ -9,7 +9,7 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-.PHONY: help drill test check lint unit unit-agents unit-rest test-bot test-rest bench lab-up lab-status lab-down lab-build deps clean
+.PHONY: help drill test check lint unit unit-agents unit-rest test-units test-cluster bench lab-up lab-status lab-down lab-build deps clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -62,18 +62,16 @@ bench:
 	@$(PYTHON) -m tests.bench.agents --out $(BUILD)/bench/agents.json
 	@$(PYTHON) -m tests.bench.fence --out $(BUILD)/bench/fence.json
 
-# images first, with their progress shown; then the quick tests before the slow ones
+# images first, with their progress shown; then the unit tests beside the cluster's, which mostly wait
 test: deps lint lab-build
-	@$(MAKE) --no-print-directory -j2 test-bot test-rest
-	@$(PYTHON) -m pytest -v --tb=short --durations=10 -p no:cacheprovider tests/cluster
+	@$(MAKE) --no-print-directory -j2 test-cluster test-units
 
-FULL := $(PYTHON) -m pytest -q --tb=short -p no:cacheprovider
-BOT := tests/unit/kappa_bot
-test-bot:
-	@$(FULL) $(BOT)
+FULL := $(PYTHON) -m pytest --tb=short -p no:cacheprovider --durations=15
+test-units:
+	@$(FULL) -q tests/unit tests/laws
 
-test-rest:
-	@$(FULL) --ignore=$(BOT) tests/unit tests/laws
+test-cluster:
+	@$(FULL) -v tests/cluster
 
 clean: lab-down
 	rm -rf $(BUILD)/*
