@@ -305,6 +305,7 @@ def _power(plan: Plan) -> list[Line]:
         return {
             "t": t, "client": client, "action": action, "plug": plug, "instance": "4f1d@2026-09-21T12:00:01Z",
             "before": before, "after": after, "ok": True, "ms": ms, "reason": reason,
+            "evidence": "exited at 12:00:14" if after == "off" else "running, pid 77",
         }  # fmt: skip
 
     return [

@@ -14,7 +14,7 @@ from tests.histories import ENVIRONMENT, History
 TIMELINE = {"membership_lost", "fenced", "vip_up", "bot_active", "first_answer", "rejoined"}
 FIGURES = {"poll_overlap_s", "updates_sent", "updates_lost", "records_duplicated", "vip_overlap_s"}
 ALWAYS = {"drill", "passed", "rto_s", "timeline", "invariants", "environment"}
-MORE = {"violations", "fault", "started", "answers"}
+MORE = {"violations", "fault", "started", "answers", "fencing"}
 
 
 def written(history: Path, out: Path) -> dict[str, Any]:
@@ -50,6 +50,10 @@ def test_a_passed_drill(recorded: History, tmp_path: Path) -> None:
     assert content["environment"] == ENVIRONMENT
     assert content["fault"] == recorded.drill["fault"]
     assert content["started"] == recorded.drill["started"]
+    assert [(e["action"], e["before"], e["after"], e["evidence"]) for e in content["fencing"]] == [
+        ("off", "off", "off", "exited at 12:00:14"),
+        ("on", "off", "on", "running, pid 77"),
+    ]
     assert content["answers"]["answered"] == content["invariants"]["updates_sent"]
 
 

@@ -103,6 +103,8 @@ def test_hostile_text_stays_text_wherever_it_is(text: str, recorded: History, tm
     recorded.records["places"].append({"_id": text, "text": text, "updateId": 1})
     recorded.records["places"].append({"_id": text, "text": text, "updateId": 1})
     recorded.of("dialogue")[-1].update(state="failed", why=text)
+    for line in recorded.power:
+        line.update(evidence=text, client=text)
     verdict, html = written(recorded.write(tmp_path / "history"), tmp_path / "out")
     root = parsed(html)
     assert list(outside(root)) == []
@@ -181,6 +183,14 @@ def test_there_is_a_page_of_a_drill_that_never_came_to_its_fault(recorded: Histo
     del recorded.drill["fault"]
     _, html = written(recorded.write(tmp_path), tmp_path / "out")
     assert "The drill did not come to its fault." in words(parsed(html))
+
+
+def test_the_power_brokers_evidence_is_shown(recorded: History, tmp_path: Path) -> None:
+    _, text = written(recorded.write(tmp_path / "history"), tmp_path)
+    rows = [words(row) for row in section(parsed(text), "The power of node1").iter("tr")][1:]
+    assert len(rows) == 2
+    assert re.fullmatch(r" *\+2\.\d{3} s node2: off off → off 0\.018 s exited at 12:00:14 *", rows[0]), rows[0]
+    assert "node2: on off → on" in rows[1] and "running, pid 77" in rows[1]
 
 
 def test_every_fault_that_can_be_judged_has_its_words() -> None:

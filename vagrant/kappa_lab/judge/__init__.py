@@ -53,6 +53,7 @@ def judge(history: Path) -> Verdict:
         timeline=moments.timeline(evidence),
         figures=figures(evidence),
         answers=_known(lambda: moments.answers(evidence)),
+        switched=_known(lambda: fencing.switched(evidence)) or (),
         environment=(drill.environment if drill else None) or {},
     )
 

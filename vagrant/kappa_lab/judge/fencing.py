@@ -17,6 +17,12 @@ def attempts(evidence: Evidence) -> list[Switched]:
     return [e for e in evidence.power if e.t >= fault.t and e.plug == fault.node and e.action in OFF]
 
 
+def switched(evidence: Evidence) -> tuple[Switched, ...]:
+    """All that the brokers were asked to do to the faulted node, from the fault on; looks alone are left out."""
+    fault = evidence.fault
+    return tuple(e for e in evidence.power if e.t >= fault.t and e.plug == fault.node and e.action in (*OFF, "on"))
+
+
 def proof_of_off(evidence: Evidence) -> Switched | None:
     """The first line of the broker's audit, from the fault on, that says that the faulted node is off.
 

@@ -158,6 +158,8 @@ class Switched(Event):
     before: str | None = None
     after: str | None = None
     reason: str | None = None
+    evidence: str | None = None
+    """What the hypervisor said when the broker looked last, in its own words."""
 
     @property
     def done(self) -> float:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kappa_lab.judge.history import Fault
+from kappa_lab.judge.history import Fault, Switched
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class Verdict:
     figures: Figures
     answers: Answers | None
     environment: Mapping[str, object]
+    switched: tuple[Switched, ...] = ()
+    """What the power brokers were asked to do to the faulted node from the fault on, and what they saw."""
     others: tuple[str, ...] = ()
     """Violations that are no invariant's: what went wrong around the drill."""
 

@@ -28,6 +28,7 @@ def page(verdict: Verdict, picture: Picture | None) -> str:
         *_figures(picture),
         _moments(verdict),
         _invariants(verdict),
+        *_fencing(verdict),
         _environment(verdict),
         _terms(),
         _evidence(),
@@ -245,6 +246,33 @@ def _finding(finding: Finding) -> Markup:
             _tight(finding.measured),
             *(joined(el("br"), el("span", s, class_="soft")) for s in finding.violations[:1]),
         ),
+    )
+
+
+def _fencing(verdict: Verdict) -> Iterable[Markup]:
+    fault = verdict.fault
+    if fault is None or not verdict.switched:
+        return
+    rows = [
+        el(
+            "tr",
+            el("td", offset(entry.t - fault.t), class_="figure"),
+            el("td", f"{entry.client or 'somebody'}: {entry.action}"),
+            el(
+                "td",
+                f"{entry.before or 'unknown'} → {entry.after or 'unknown'}",
+                class_="held" if entry.ok else "broken",
+            ),
+            el("td", seconds(entry.ms / 1000), class_="figure"),
+            el("td", entry.evidence or entry.reason or "none given", class_="soft"),
+        )
+        for entry in verdict.switched
+    ]
+    yield el(
+        "section",
+        el("h2", f"The power of {fault.node}"),
+        el("p", "From the power brokers' audit: what they were asked, and what the hypervisor said.", class_="note"),
+        _table((("asked", "figure"), ("by, for", ""), ("state", ""), ("took", "figure"), ("evidence", "")), rows),
     )
 
 

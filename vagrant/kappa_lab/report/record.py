@@ -10,7 +10,8 @@ def record(verdict: Verdict) -> dict[str, Any]:
     """The verdict as JSON-able values. Times are seconds from the fault, rounded to milliseconds, null if not seen.
 
     Always: drill, passed, rto_s, timeline, invariants, environment; and violations (sentences, empty when passed),
-    fault (with its epoch times), started (epoch seconds), answers (how long users waited), each null when unknown.
+    fault (with its epoch times), started (epoch seconds), answers (how long users waited), each null when unknown;
+    fencing: the power brokers' audit of the faulted node from the fault on (`t` in epoch seconds).
     """
     return {
         "drill": verdict.drill,
@@ -22,5 +23,6 @@ def record(verdict: Verdict) -> dict[str, Any]:
         "violations": list(verdict.violations),
         "fault": asdict(verdict.fault) if verdict.fault else None,
         "started": verdict.started,
+        "fencing": [asdict(entry) for entry in verdict.switched],
         "answers": asdict(verdict.answers) if verdict.answers else None,
     }
