@@ -58,8 +58,8 @@ ACKNOWLEDGES_BEFORE_STORING = Edit(
 # A fence agent that says yes and does nothing.
 LYING_FENCE_AGENT = Edit(
     "stonith/agent/actions.py",
-    "    try:\n        key = read_key(",
-    '    if settings.action in ("off", "reboot"):\n        return OK\n    try:\n        key = read_key(',
+    "    try:\n        return _ACTIONS[",
+    '    if settings.action in ("off", "reboot"):\n        return OK\n    try:\n        return _ACTIONS[',
 )
 NO_FENCING = Edit("crm_configs/kappa.pcs.sh", "stonith-enabled=true", "stonith-enabled=false")
 

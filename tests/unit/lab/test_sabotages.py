@@ -1,0 +1,25 @@
+"""What the drills are broken with still fits the code: seen here at once, and not minutes into the cluster's tests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import test_drills
+from tests.sabotage import ROOT, Edit, apply
+
+EDITS = {name: value for name, value in vars(test_drills).items() if isinstance(value, Edit)}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_the_text_to_break_is_there_and_the_broken_code_compiles(name: str, tmp_path: Path) -> None:
+    edit = EDITS[name]
+    copy = tmp_path / edit.path
+    copy.parent.mkdir(parents=True)
+    copy.write_text((ROOT / edit.path).read_text())
+    apply(tmp_path, [edit])
+    if copy.suffix == ".py":
+        compile(copy.read_text(), edit.path, "exec")
+
+
+def test_there_is_something_to_break() -> None:
+    assert len(EDITS) >= 3
