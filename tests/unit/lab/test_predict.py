@@ -13,8 +13,7 @@ from kappa_lab.predict import KINDS, bound, everything
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.predict.durations import seconds
-
-from .predict_inputs import CIB, COROSYNC, changed, given, predicted, prop, two_nodes
+from tests.predict_inputs import CIB, COROSYNC, changed, given, predicted, prop, two_nodes
 
 STARTS = 15 + 20 + 40
 STOPS = 30 + 20 + 15
@@ -92,7 +91,8 @@ def test_the_head_start_counts_only_where_two_nodes_are_all() -> None:
 def test_an_operation_that_says_nothing_takes_the_default() -> None:
     silent = changed(CIB, ('name="start" timeout="40s"', 'name="start"'))
     assert predicted("node-lost", silent).worst_s == pytest.approx(99.5 - 40 + 20)
-    default = '<op_defaults><meta_attributes id="o"><nvpair id="p" name="timeout" value="33s"/></meta_attributes></op_defaults>'
+    value = '<nvpair id="p" name="timeout" value="33s"/>'
+    default = f'<op_defaults><meta_attributes id="o">{value}</meta_attributes></op_defaults>'
     silent = changed(silent, ("<rsc_defaults>", f"{default}<rsc_defaults>"))
     assert predicted("node-lost", silent).worst_s == pytest.approx(99.5 - 40 + 33)
 
@@ -135,7 +135,7 @@ def test_a_promoted_bot_is_promoted_where_it_already_runs() -> None:
 
 
 def test_the_tokens_of_more_than_two_nodes_are_longer_unless_told_otherwise() -> None:
-    plain = "totem {\n}\nnodelist {\n" + "node {\nname: n\n}\n" * 4 + "}\n"
+    plain = "totem {\nversion: 2\n}\nnodelist {\n" + "node {\nname: n\n}\n" * 4 + "}\n"
     found = read_corosync(plain)
     assert found.token_s == pytest.approx(3 + 2 * 0.65)
     assert found.consensus_s == pytest.approx(1.2 * found.token_s)

@@ -5,8 +5,7 @@ import re
 import pytest
 
 from kappa_lab.predict import CHECKS, warnings
-
-from .predict_inputs import CIB, COROSYNC, changed, given, prop, two_nodes
+from tests.predict_inputs import CIB, COROSYNC, changed, given, prop, two_nodes
 
 NO_DEVICES = re.sub(
     r"<fencing-topology>.*</fencing-topology>",
@@ -19,15 +18,17 @@ NO_DELAY = changed(CIB, ('name="priority-fencing-delay"', 'name="cluster-delay"'
 DRAIN = '<nvpair id="bot-drain" name="drain" value="{}"/>'
 IN_BOT = '<instance_attributes id="bot-instance_attributes">'
 WATCHDOG = changed(CIB, prop("stonith-watchdog-timeout", "9s"))
+REBOOT = 'name="pcmk_reboot_timeout" value="{}s"'
+DISABLED = changed(CIB, ('"stonith-enabled" value="true"', '"stonith-enabled" value="false"'))
 TOKEN = "token: 1000\n    token_coefficient: 0\n    consensus: 1500"
 
 HAS: dict[str, tuple[str, str, float | None]] = {
-    "stonith-disabled": (changed(CIB, ('"stonith-enabled" value="true"', '"stonith-enabled" value="false"')), COROSYNC, None),
+    "stonith-disabled": (DISABLED, COROSYNC, None),
     "no-stonith": (NO_DEVICES, COROSYNC, None),
     "one-fencing-level": (ONE_LEVEL, COROSYNC, None),
     "stonith-timeout-short": (changed(CIB, ('value="40s"', 'value="39s"')), COROSYNC, None),
     "device-timeout-short": (
-        changed(CIB, ('name="pcmk_reboot_timeout" value="20s"', 'name="pcmk_reboot_timeout" value="12s"')), COROSYNC, None,
+        changed(CIB, (REBOOT.format(20), REBOOT.format(12))), COROSYNC, None,
     ),
     "watchdog-arithmetic": (WATCHDOG, COROSYNC, 5.0),
     "consensus-short": (CIB, changed(COROSYNC, ("consensus: 1500", "consensus: 1199")), None),
@@ -36,7 +37,9 @@ HAS: dict[str, tuple[str, str, float | None]] = {
     "no-quorum": (changed(CIB, ('value="stop"', 'value="ignore"')), COROSYNC, None),
     "fence-duel": (NO_DELAY, two_nodes(), None),
     "priority-missing": (changed(CIB, ('name="priority" value="10"', 'name="priority" value="0"')), COROSYNC, None),
-    "stickiness-missing": (changed(CIB, ('name="resource-stickiness" value="100"', 'name="x" value="1"')), COROSYNC, None),
+    "stickiness-missing": (
+        changed(CIB, ('name="resource-stickiness" value="100"', 'name="x" value="1"')), COROSYNC, None,
+    ),
     "monitor-missing": (
         re.sub(r'<op id="fence-kappa-2-monitor[^>]*/>', "", CIB), COROSYNC, None,
     ),
@@ -46,7 +49,7 @@ HAS: dict[str, tuple[str, str, float | None]] = {
 
 NEAR = {
     "device-timeout-short": (
-        changed(CIB, ('name="pcmk_reboot_timeout" value="20s"', 'name="pcmk_reboot_timeout" value="13s"')), COROSYNC, None,
+        changed(CIB, (REBOOT.format(20), REBOOT.format(13))), COROSYNC, None,
     ),
     "watchdog-arithmetic": (WATCHDOG, COROSYNC, 4.5),
     "consensus-short": (CIB, changed(COROSYNC, ("consensus: 1500", "consensus: 1200")), None),

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from kappa_lab.paths import ROOT
-
-from .predict_inputs import CIB, CIB_FILE, COROSYNC_FILE, changed
+from tests.predict_inputs import CIB, CIB_FILE, COROSYNC_FILE, changed
 
 FILES = ("--cib", str(CIB_FILE), "--corosync", str(COROSYNC_FILE))
 

@@ -60,7 +60,7 @@ def _stonith_timeout(given: Given) -> Iterator[Said]:
     if given.cib.time("stonith-timeout", fencing.STONITH_TIMEOUT) < total - TINY and len(levels) > 1:
         yield ("stonith-timeout", f"It is shorter than the levels together, {total:g} s.",
                "The whole attempt is given up while a later level is still at work.",
-               "Set pcmk_reboot_timeout or pcmk_off_timeout on every device, and stonith-timeout to their sum or more.")  # fmt: skip
+               "Give each device a pcmk_reboot_timeout (or off), and set stonith-timeout to their sum.")  # fmt: skip
 
 
 def _device_timeout(given: Given) -> Iterator[Said]:
