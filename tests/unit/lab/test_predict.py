@@ -187,3 +187,22 @@ def test_garbage_is_one_sentence(noise: str, at: int, there: int) -> None:
                 bound(read_cib(cib), read_corosync(corosync), kind)
         except LabError as error:
             assert "\n" not in str(error)
+
+
+def test_the_node_with_the_fewest_levels_decides() -> None:
+    start = CIB.index('<fencing-level devices="fence-kappa-2"')
+    second = CIB[start : CIB.index("/>", start) + 2]
+    fewer = changed(CIB, (second, second.replace("|node3)$", ")$")))
+    one_level = changed(CIB, (second, ""))
+    for cib in (fewer, one_level):
+        assert predicted("node-lost", cib).worst_s == pytest.approx(99.5)
+        assert "no second level" in predicted("level-1-dead", cib).never
+
+
+@pytest.mark.parametrize("weak", ['kind="Optional"', 'symmetrical="false"'])
+def test_what_need_not_wait_is_not_restarted(weak: str) -> None:
+    order = 'kind="Optional" symmetrical="false"'
+    parts = {part.name for part in predicted("router-dead", changed(CIB, (order, weak))).parts}
+    assert "stop uplink" not in parts
+    strict = {part.name for part in predicted("router-dead", changed(CIB, (order, ""))).parts}
+    assert {"stop uplink", "start uplink"} <= strict
