@@ -1,6 +1,7 @@
 """Predictions: the arithmetic by hand, and what must be true of any configuration."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given as drawn
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from kappa_lab import scenario
 from kappa_lab.errors import LabError
+from kappa_lab.paths import ROOT
 from kappa_lab.predict import KINDS, bound, everything
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
@@ -206,3 +208,18 @@ def test_what_need_not_wait_is_not_restarted(weak: str) -> None:
     assert "stop uplink" not in parts
     strict = {part.name for part in predicted("router-dead", changed(CIB, (order, ""))).parts}
     assert {"stop uplink", "start uplink"} <= strict
+
+
+def test_the_fixture_has_the_operations_and_properties_of_the_script_that_it_mirrors() -> None:
+    script = (ROOT / "crm_configs" / "kappa.pcs.sh").read_text()
+    written = sorted(re.findall(r"op (\w+) interval=(\w+) timeout=(\w+)", script))
+    mirrored = [
+        (op.get("name"), op.get("interval"), op.get("timeout")) for op in ElementTree.fromstring(CIB).iter("op")
+    ]
+    assert sorted(map(str, mirrored)) == sorted(map(str, written))
+    line = re.search(r"p property set ((?:\S+=\S+[\s\\]+)+)", script)
+    assert line is not None
+    assert dict(one.split("=") for one in line[1].replace("\\", "").split()) == read_cib(CIB).properties
+    devices = read_cib(CIB).devices
+    limits = re.findall(r"pcmk_(?:reboot|off)_timeout=(\w+)", script)
+    assert limits == [one.parameters[f"pcmk_{action}_timeout"] for one in devices for action in ("reboot", "off")]
