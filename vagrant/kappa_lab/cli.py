@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -9,7 +10,11 @@ import click
 
 from kappa_lab import drill as drills
 from kappa_lab import lab, preflight, scenario
+from kappa_lab import predict as predictions
 from kappa_lab.errors import LabError
+from kappa_lab.predict import live, show
+from kappa_lab.predict.cib import read as read_cib
+from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, warn
 
 FAILED = 1
@@ -87,6 +92,36 @@ def run(name: str, seed: int) -> None:
     with lab.sole_user():
         if not drills.run(chosen, seed):
             sys.exit(FAILED)
+
+
+@cli.command()
+@click.option(
+    "--cib", type=click.Path(path_type=Path), help="What cibadmin --query printed; without it a live cluster is asked."
+)
+@click.option("--corosync", type=click.Path(path_type=Path), help="The corosync.conf; without it this machine's own.")
+@click.option(
+    "--lease",
+    type=float,
+    default=predictions.LEASE_S,
+    show_default=True,
+    help="The bot's lease, in s.",
+)
+@click.option("--sbd-watchdog-timeout", type=float, help="SBD_WATCHDOG_TIMEOUT of the nodes, in s.")
+@click.option("--format", "form", type=click.Choice(tuple(show.FORMATS)), default="text", show_default=True)
+def predict(
+    cib: Path | None, corosync: Path | None, lease: float, sbd_watchdog_timeout: float | None, form: str
+) -> None:
+    """Say from configuration alone how long each recovery may take; exit 1 where an expert would warn."""
+    given = predictions.Given(
+        read_cib(live.cib_text(cib), str(cib or "the CIB")),
+        read_corosync(live.corosync_text(corosync), str(corosync or live.COROSYNC_CONF)),
+        lease,
+        sbd_watchdog_timeout,
+    )
+    warned = predictions.warnings(given)
+    say(show.FORMATS[form](predictions.everything(given), warned))
+    if warned:
+        sys.exit(FAILED)
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
