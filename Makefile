@@ -62,16 +62,17 @@ bench:
 	@$(PYTHON) -m tests.bench.agents --out $(BUILD)/bench/agents.json
 	@$(PYTHON) -m tests.bench.fence --out $(BUILD)/bench/fence.json
 
-# images first, with their progress shown; then the unit tests beside the cluster's, which mostly wait
+# images first, with their progress shown; then the unit tests beside the cluster's, which mostly wait, and the laws'
 test: deps lint lab-build
 	@$(MAKE) --no-print-directory -j2 test-cluster test-units
 
 FULL := $(PYTHON) -m pytest --tb=short -p no:cacheprovider --durations=15
 test-units:
-	@$(FULL) -q tests/unit tests/laws
+	@$(FULL) -q tests/unit
 
 test-cluster:
 	@$(FULL) -v tests/cluster
+	@$(FULL) -q tests/laws
 
 clean: lab-down
 	rm -rf $(BUILD)/*
