@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kappa_lab.telegram.people import SEARCH_STEPS, STEPS, Action, Person
+from kappa_lab.telegram.people import IN_ORDER, SEARCH_STEPS, STEPS, Action, Person
 from tests.unit.telegram_lab.labserver import ScriptedBot, Server, answering, keyboard, until
 
 TAP_STEPS = ("language", "terms", "register", "category", "subcategory")
@@ -210,11 +210,11 @@ def next_step(somebody: Person, *messages: dict[str, Any]) -> str | None:
 def test_progress_is_counted_in_steps_and_a_step_off_the_walk_is_no_error() -> None:
     who = person()
     assert who.progress == 0
-    for number, step in enumerate(STEPS, start=1):
+    for number, step in enumerate(IN_ORDER, start=1):
         who.acted(Action(step), number)
         assert who.progress == number
     who.acted(Action("something else"), 99)
-    assert who.progress == len(STEPS)
+    assert who.progress == len(IN_ORDER)
 
 
 def test_the_marker_is_unique_to_the_dialogue() -> None:

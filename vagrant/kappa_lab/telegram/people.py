@@ -120,8 +120,10 @@ class Person:
 
     @property
     def progress(self) -> int:
-        """How far in the dialogue: the steps done."""
-        return IN_ORDER.index(self.step) + 1 if self.step is not None else 0
+        """How far in the dialogue: the steps done. Off the walk, whoever is there is to come to an end first."""
+        if self.step is None:
+            return 0
+        return IN_ORDER.index(self.step) + 1 if self.step in IN_ORDER else len(IN_ORDER)
 
     @property
     def half_way(self) -> bool:
