@@ -88,6 +88,7 @@ def test_what_would_spoil_fencing_is_the_last_word(power: Broker) -> None:
     power.engine.hang_s = 0
 
 
+@pytest.mark.slow
 def test_a_dead_address_beside_one_that_works_is_shown_and_does_not_spoil_it(key_file: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]

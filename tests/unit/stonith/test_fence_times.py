@@ -4,6 +4,8 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.unit.stonith import scripted_broker
 from tests.unit.stonith.broker import Broker, fence
 from tests.unit.stonith.scripted_broker import Asked, proven
@@ -68,6 +70,7 @@ def test_what_power_wait_finds_changed_is_a_failure(tmp_path: Path) -> None:
         assert f"it was {before}, but 0.05 s later its state is {after}: see" in ran.one_line()
 
 
+@pytest.mark.slow
 def test_the_wait_is_not_taken_from_the_time_to_prove_it(tmp_path: Path) -> None:
     with scripted_broker.running(lambda asked: proven(KEY, asked, state="off", evidence="see")) as broker:
         ran = fence(options(tmp_path, broker.port, "off", power_wait="3.5", timeout=3))
@@ -75,6 +78,7 @@ def test_the_wait_is_not_taken_from_the_time_to_prove_it(tmp_path: Path) -> None
     assert [asked.body["do"] for asked in broker.asked] == ["off", "status"]
 
 
+@pytest.mark.slow
 def test_on_is_asked_for_as_often_as_retry_on_says(tmp_path: Path) -> None:
     def third(asked: Asked) -> bytes:
         seen.append(asked.body["do"])

@@ -19,6 +19,8 @@ from stonith.agent.actions import FAILED, OFF, OK, ActionError, run
 from stonith.agent.options import Settings
 from tests.unit.stonith.liar import KEY, STATES, Liar, Lies, Plan, lying
 
+pytestmark = pytest.mark.slow
+
 ACTIONS = ("off", "reboot", "status", "on", "monitor", "list", "list-status")
 ROW = {"plug": "node2", "machine": "vm-2", "state": "on", "instance": "x@1"}
 PATIENT_S, HASTY_S = 30.0, 0.1
@@ -120,7 +122,7 @@ def silence() -> Iterator[None]:
         os.close(nothing)
 
 
-@pytest.mark.parametrize("cases", [20_000, pytest.param(50_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [50_000])
 def test_only_a_true_and_proven_reply_makes_a_success(tmp_path: Path, cases: int) -> None:
     key_file = tmp_path / "fence.key"
     key_file.touch(mode=0o600)

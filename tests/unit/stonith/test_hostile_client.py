@@ -13,6 +13,8 @@ from stonith import wire
 from stonith.power import server
 from tests.unit.stonith.broker import Broker, until
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def connection(power: Broker) -> Iterator[tuple[socket.socket, str]]:

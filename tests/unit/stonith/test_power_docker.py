@@ -100,6 +100,7 @@ anything = st.recursive(
 KEYS = ["Status", "Running", "Paused", "Restarting", "Dead", "Pid", "StartedAt"]
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     overrides=st.dictionaries(st.sampled_from(KEYS), anything), status=st.sampled_from(["running", "paused", "exited"])

@@ -24,6 +24,8 @@ from stonith.power.request import Request, RequestError, about, read
 from stonith.power.server import Server
 from stonith.power.switch import Switch
 
+pytestmark = pytest.mark.slow
+
 CASES, MANY = 5_000, 60_000
 KEYS = {name: f"the key of {name} ".encode() * 3 for name in ("node1", "node2", "node3")}
 CLIENTS = {name: Client(name, key, tuple(peer for peer in KEYS if peer != name)) for name, key in KEYS.items()}

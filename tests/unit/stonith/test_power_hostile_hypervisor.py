@@ -22,6 +22,8 @@ from tests.unit.stonith import fake_engine, fake_programs
 from tests.unit.stonith.fake_engine import Container
 from tests.unit.stonith.fake_programs import a_uuid
 
+pytestmark = pytest.mark.slow
+
 CASES, MANY = 30_000, 400_000
 
 # -- what the switch concludes

@@ -162,6 +162,7 @@ def test_the_whole_that_those_are_parts_of_is_off() -> None:
     assert judge(text, "box", a_uuid("fox")).state is State.UNKNOWN
 
 
+@pytest.mark.slow
 def test_a_domain_that_is_gone_is_unknown_not_off(virsh: Program, driver: Libvirt) -> None:
     virsh.add("box", persistent="no")
     assert [word for one in driver.warnings("box", soon()) for word in one.split()][:2] == ["is", "transient:"]
@@ -256,6 +257,7 @@ def test_off_and_on_through_the_switch(virsh: Program, driver: Libvirt) -> None:
     assert (on.ok, on.after.run) == (True, "2")
 
 
+@pytest.mark.slow
 def test_a_cut_that_does_not_take_is_not_off(virsh: Program, driver: Libvirt) -> None:
     virsh.add("box", kill_takes=False)
     outcome = Switch(driver, {"plug": "box"}).off("plug", soon(3.0))

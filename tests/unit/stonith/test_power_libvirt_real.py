@@ -13,7 +13,10 @@ from stonith.power.switch import Switch
 from tests.unit.stonith import real_virsh
 from tests.unit.stonith.real_virsh import Shell
 
-pytestmark = pytest.mark.skipif(not real_virsh.INSTALLED, reason="needs virsh (Debian's libvirt-clients)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not real_virsh.INSTALLED, reason="needs virsh (Debian's libvirt-clients)"),
+]
 
 
 @pytest.fixture

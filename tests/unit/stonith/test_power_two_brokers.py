@@ -90,6 +90,7 @@ def test_one_that_hangs_does_not_hold_up_the_other(two: tuple[Broker, Broker]) -
     until(lambda: one.fence("status", "node2").code == 2)
 
 
+@pytest.mark.slow
 def test_a_broker_over_libvirt_notices_that_its_daemon_went_and_came(tmp_path: Path) -> None:
     virsh = fake_programs.virsh(tmp_path / "virsh")
     virsh.add("kappa-lab-node2")

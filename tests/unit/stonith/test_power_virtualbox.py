@@ -78,6 +78,7 @@ def test_off_and_on_through_the_switch(manage: Program, driver: VirtualBox) -> N
     assert ["--nologo", "startvm", BOX, "--type", "headless"] in manage.calls()
 
 
+@pytest.mark.slow
 def test_a_process_that_stays_after_poweroff_is_not_off(manage: Program, driver: VirtualBox) -> None:
     manage.add("box", process_ends=False)
     outcome = Switch(driver, {"plug": "box"}).off("plug", soon(3.0))
@@ -105,6 +106,7 @@ def test_a_saved_memory_is_not_off_until_it_is_thrown_away(manage: Program, driv
     assert ["--nologo", "discardstate", BOX] in manage.calls()
 
 
+@pytest.mark.slow
 def test_a_guest_cannot_write_itself_off(manage: Program, driver: VirtualBox) -> None:
     """What a guest says of itself stands further down in the same output."""
     gone(manage)
