@@ -9,7 +9,7 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-.PHONY: help drill test check lint unit unit-agents unit-fencing unit-rest test-units test-cluster bench lab-up lab-status lab-down lab-build deps clean
+.PHONY: help drill test check lint unit unit-agents unit-conform unit-fencing unit-rest test-units test-cluster bench lab-up lab-status lab-down lab-build deps clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -41,16 +41,20 @@ lint:
 	@$(PYTHON) -m ruff format --check --cache-dir $(MINE)/ruff $(SOURCES)
 	@$(PYTHON) -m mypy --cache-dir $(MINE)/mypy
 
-# in three parts side by side: most of them wait for processes
+# in four parts side by side: most of them wait for processes
 UNIT := $(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root and not cluster and not slow'
 AGENTS := tests/unit/resource_agents
 FENCING := tests/unit/stonith
+CONFORM := $(AGENTS)/test_conform.py $(AGENTS)/test_conform_fencing.py
 unit:
 	@vagrant/bootstrap venv
-	@$(MAKE) --no-print-directory -j3 unit-agents unit-fencing unit-rest
+	@$(MAKE) --no-print-directory -j4 unit-agents unit-conform unit-fencing unit-rest
 
 unit-agents:
-	@$(UNIT) $(AGENTS)
+	@$(UNIT) $(CONFORM:%=--ignore=%) $(AGENTS)
+
+unit-conform:
+	@$(UNIT) $(CONFORM)
 
 unit-fencing:
 	@$(UNIT) $(FENCING)

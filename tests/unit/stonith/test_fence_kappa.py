@@ -194,7 +194,8 @@ def test_two_survivors_shoot_once(power: Broker) -> None:
         thread.join()
     assert [ran.code for ran in results] == [0, 0]
     until(lambda: machine.status == "running")
-    until(lambda: len(power.audit()) == 4)
+    # The second may find it running anew by then, and so has nothing to start.
+    until(lambda: sorted(line["action"] for line in power.audit())[:3] == ["off", "off", "on"])
     kills = [call for call in power.engine.switching() if "kill" in call]
     assert len(kills) == 1, power.audit()
     assert machine.starts == 2
