@@ -88,14 +88,23 @@ def read_metadata(agent: Path) -> Metadata:
     return parse(ended.out)
 
 
-def parse(text: str) -> Metadata:
-    """Raises Unreadable. Agents are programs that we run anyway, so their XML is trusted as much as they are."""
+def root_of(text: str) -> ElementTree.Element:
+    """The root of an agent's metadata. Raises Unreadable.
+
+    Agents are programs that we run anyway, so their XML is trusted as much as they are.
+    """
     try:
         root = ElementTree.fromstring(text.encode("utf-8", "surrogateescape"))  # noqa: S314
     except ElementTree.ParseError as error:
         raise Unreadable(f"the metadata is not well-formed XML: {error}") from None
     if root.tag != "resource-agent":
         raise Unreadable(f"the metadata's root element is <{root.tag}>, not <resource-agent>")
+    return root
+
+
+def parse(text: str) -> Metadata:
+    """Raises Unreadable."""
+    root = root_of(text)
     return Metadata(
         name=root.get("name", ""),
         agent_version=root.get("version", ""),

@@ -131,17 +131,27 @@ def _judge(
     )
 
 
+def verdict_of(ask: Callable[[], str]) -> tuple[str, str]:
+    """What a check comes to, and its evidence."""
+    try:
+        return PASS, ask()
+    except Broken as broken:
+        return FAIL, str(broken)
+    except Inapplicable as why:
+        return NOT_APPLICABLE, str(why)
+    except OSError as error:
+        return FAIL, f"it cannot be executed: {error.strerror or error}"
+
+
 def _put(one: Check, subject: Subject) -> Result:
     began = time.monotonic()
-    try:
+
+    def ask() -> str:
         _needs(one, subject)
-        verdict, evidence = PASS, one.run(subject)
-    except Broken as broken:
-        verdict, evidence = FAIL, str(broken)
-    except Inapplicable as why:
-        verdict, evidence = NOT_APPLICABLE, str(why)
-    except OSError as error:
-        verdict, evidence = FAIL, f"it cannot be executed: {error.strerror or error}"
+        return one.run(subject)
+
+    try:
+        verdict, evidence = verdict_of(ask)
     finally:
         if one.needs == WORKING and subject.lifecycle:
             subject.put_away()

@@ -7,12 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from resource_agents.commands.conformance.judge import Report, ended, in_a_child
+from resource_agents.commands.conformance.judge import Report, ended, in_a_child, verdict_of
 from resource_agents.commands.conformance.registry import (
-    FAIL,
-    NOT_APPLICABLE,
-    PASS,
-    Broken,
     Check,
     Inapplicable,
     Result,
@@ -67,20 +63,18 @@ def _judge(device: Device, only: Sequence[str]) -> Report:
 
 def _put(one: Check, device: Device) -> Result:
     began = time.monotonic()
-    try:
+
+    def ask() -> str:
         if one.needs and device.metadata is None:
             raise Inapplicable("its metadata cannot be read")
         if one.needs in (WORKING, STAGE) and device.unusable:
             raise Inapplicable(device.unusable)
         if one.needs == STAGE and not device.staged:
             raise Inapplicable("needs --stage, a command that makes the device misbehave")
-        verdict, evidence = PASS, one.run(device)
-    except Broken as broken:
-        verdict, evidence = FAIL, str(broken)
-    except Inapplicable as why:
-        verdict, evidence = NOT_APPLICABLE, str(why)
-    except OSError as error:
-        verdict, evidence = FAIL, f"it cannot be executed: {error.strerror or error}"
+        return one.run(device)
+
+    try:
+        verdict, evidence = verdict_of(ask)
     finally:
         if one.needs in (WORKING, STAGE):
             device.mend()

@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
-from resource_agents.commands.metadata import Unreadable
+from resource_agents.commands.metadata import root_of
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,8 @@ class Metadata:
 
 
 def parse(text: str) -> Metadata:
-    """Raises Unreadable. An agent is a program that we run anyway, so its XML is trusted as much as it is."""
-    try:
-        root = ElementTree.fromstring(text.encode("utf-8", "surrogateescape"))  # noqa: S314
-    except ElementTree.ParseError as error:
-        raise Unreadable(f"the metadata is not well-formed XML: {error}") from None
-    if root.tag != "resource-agent":
-        raise Unreadable(f"the metadata's root element is <{root.tag}>, not <resource-agent>")
+    """Raises Unreadable."""
+    root = root_of(text)
     return Metadata(
         name=root.get("name", ""),
         description=root.get("shortdesc", ""),
