@@ -237,15 +237,15 @@ BROKEN: dict[str, tuple[list[Edit], str]] = {
                 'reply.get("do") != do',
             )
         ],
-        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success",
     ),
     "a yes that is none is believed": (
         [Edit("stonith/agent/actions.py", 'if reply.get("ok") is not True:', 'if not reply.get("ok"):')],
-        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success",
     ),
     "a proven reply that never ends its brackets ends the agent": (
         [Edit("stonith/agent/ask.py", "except (ValueError, RecursionError):", "except ValueError:")],
-        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success[20000]",
+        "test_hostile_cases.py::test_only_a_true_and_proven_reply_makes_a_success",
     ),
     "a request is good for ever": (
         [Edit("stonith/wire.py", '1 request ", nonce.encode("ascii"), body', '1 request ", b"", body')],
