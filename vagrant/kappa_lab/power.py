@@ -133,6 +133,14 @@ def kill(broker: Broker) -> None:
     stop(broker)
 
 
+def runs(broker: Broker) -> bool:
+    """Does its process run?"""
+    try:
+        return _is_broker(int(broker.pidfile.read_text()))
+    except (OSError, ValueError):
+        return False
+
+
 def audit() -> list[str]:
     """The lines of the brokers' audits, in the order in which what they tell of was done."""
     lines = [line for broker in BROKERS if broker.audit.exists() for line in broker.audit.read_text().splitlines()]
