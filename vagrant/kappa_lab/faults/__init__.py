@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kappa_lab.faults import node
+from kappa_lab.faults import bot, mongodb, nginx, node, router, vip
 from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
 __all__ = ["KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in (node,) for kind in area.KINDS}
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind for area in (bot, mongodb, nginx, node, router, vip) for kind in area.KINDS
+}
