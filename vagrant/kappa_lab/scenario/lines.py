@@ -36,8 +36,9 @@ class Lines:
         """The line of the key; of its table, where it is not there; of what the table stands in, where that is not."""
         if (place, key) in self._keys:
             return self._keys[place, key]
-        if place in self._tables:
-            return self._tables[place]
+        for table in ((*place, key), (*place, key, 1), place):
+            if table in self._tables:
+                return self._tables[table]
         return self.of(place[:-1], str(place[-1]))
 
 

@@ -55,9 +55,11 @@ class Journal:
         """End this segment in good order and begin the next; where the ended one lies now. Raises OSError."""
         ended = aside(self._path)
         self.close()
-        self._path.rename(ended)
-        self._file = self._path.open("a", encoding="utf-8", buffering=1)
-        self.write("start")
+        try:
+            self._path.rename(ended)
+        finally:
+            self._file = self._path.open("a", encoding="utf-8", buffering=1)
+            self.write("start")
         for begun in self._open.values():
             self._line({**begun, "carried": True})
         return ended
