@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kappa_lab.faults import node
+from kappa_lab.faults import clock, fencing, node, operator, scarcity, telegram
 from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
 __all__ = ["KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in (node,) for kind in area.KINDS}
+AREAS: Final = (node, scarcity, clock, telegram, fencing, operator)
+KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in AREAS for kind in area.KINDS}
