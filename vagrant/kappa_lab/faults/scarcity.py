@@ -88,7 +88,7 @@ def _end_eaters(node: Node) -> None:
 
 KINDS: Final = (
     Kind("disk-full", "The node's disk (its logs, Pacemaker's own files) is full.", each(disks.fill, disks.empty),
-         parameters={}),
+         ("active", "passive", "passives", "dc", "all")),
     Kind("run-full", "The node's /run (pid files, the agents' records) is full.", each(fill_run, empty_run),
          fences="maybe"),
     Kind("out-of-processes", "One program takes every process that the node may have.", out_of_processes,
