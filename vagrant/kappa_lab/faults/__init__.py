@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kappa_lab.faults import clock, fencing, node, operator, scarcity, telegram
+from kappa_lab.faults import bot, clock, fencing, mongodb, nginx, node, operator, router, scarcity, telegram, vip
 from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
 __all__ = ["KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
-AREAS: Final = (node, scarcity, clock, telegram, fencing, operator)
+AREAS: Final = (bot, router, mongodb, nginx, vip, node, scarcity, clock, telegram, fencing, operator)
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in AREAS for kind in area.KINDS}
