@@ -8,5 +8,5 @@ from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
 __all__ = ["KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
-AREAS: Final = (bot, router, mongodb, nginx, vip, node, scarcity, clock, telegram, fencing, operator)
+AREAS: Final = (node, scarcity, clock, fencing, bot, router, mongodb, nginx, vip, telegram, operator)
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in AREAS for kind in area.KINDS}
