@@ -6,8 +6,9 @@ from typing import Final
 from kappa_lab import cables, disks
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
-from kappa_lab.faults.common import each, insist, on, until
+from kappa_lab.faults.inside import each, until
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
+from kappa_lab.faults.outside import insist, on
 from kappa_lab.run import run
 from kappa_lab.topology import Node
 
