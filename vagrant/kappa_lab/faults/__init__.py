@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kappa_lab.faults import bot, mongodb, nginx, node, router, vip
+from kappa_lab.faults import bot, clock, fencing, mongodb, nginx, node, operator, router, scarcity, telegram, vip
 from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
 __all__ = ["KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
-KINDS: Final[Mapping[str, Kind]] = {
-    kind.name: kind for area in (bot, mongodb, nginx, node, router, vip) for kind in area.KINDS
-}
+AREAS: Final = (node, scarcity, clock, fencing, bot, router, mongodb, nginx, vip, telegram, operator)
+KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in AREAS for kind in area.KINDS}
