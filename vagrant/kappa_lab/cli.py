@@ -107,16 +107,25 @@ def run(name: str, seed: int) -> None:
     help="The bot's lease, in s.",
 )
 @click.option("--sbd-watchdog-timeout", type=float, help="SBD_WATCHDOG_TIMEOUT of the nodes, in s.")
+@click.option(
+    "--election",
+    type=float,
+    default=predictions.ELECTION_S,
+    show_default=True,
+    help="electionTimeoutMillis of MongoDB's replica sets, in s.",
+)
 @click.option("--format", "form", type=click.Choice(tuple(show.FORMATS)), default="text", show_default=True)
 def predict(
-    cib: Path | None, corosync: Path | None, lease: float, sbd_watchdog_timeout: float | None, form: str
-) -> None:
+    cib: Path | None, corosync: Path | None, lease: float, sbd_watchdog_timeout: float | None, election: float,
+    form: str,
+) -> None:  # fmt: skip
     """Say from configuration alone how long each recovery may take; exit 1 where an expert would warn."""
     given = predictions.Given(
         read_cib(live.cib_text(cib), str(cib or "the CIB")),
         read_corosync(live.corosync_text(corosync), str(corosync or live.COROSYNC_CONF)),
         lease,
         sbd_watchdog_timeout,
+        election,
     )
     warned = predictions.warnings(given)
     say(show.FORMATS[form](predictions.everything(given), warned))
