@@ -12,10 +12,13 @@ from kappa_lab import drill as drills
 from kappa_lab import lab, preflight, scenario
 from kappa_lab import predict as predictions
 from kappa_lab.errors import LabError
+from kappa_lab.paths import DRILLS
 from kappa_lab.predict import live, show
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, warn
+from kappa_lab.report import compare
+from kappa_lab.report.compare import FACTOR
 
 FAILED = 1
 CANNOT = 2
@@ -92,6 +95,23 @@ def run(name: str, seed: int) -> None:
     with lab.sole_user():
         if not drills.run(chosen, seed):
             sys.exit(FAILED)
+
+
+@cli.command("compare")
+@click.argument("before", default="")
+@click.argument("after", default="")
+@click.option("--factor", default=FACTOR, show_default=True, help="An RTO so many times as long has got worse.")
+def compare_(before: str, after: str, factor: float) -> None:
+    """Compare the run AFTER (else the latest) with the run BEFORE (else the one before it); exit 1 where it got worse.
+
+    Each is a run's folder, its name in build/drills, or a report.json.
+    """
+    if not factor >= 1:
+        raise LabError(f"--factor is {factor:g}; it must be 1 or more.")
+    compared = compare.chosen(DRILLS, before, after, factor)
+    say(compare.text(compared))
+    if compared.worse:
+        sys.exit(FAILED)
 
 
 @cli.command()

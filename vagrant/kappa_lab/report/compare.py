@@ -151,6 +151,27 @@ def runs(drills: Path) -> list[Path]:
     return sorted(one for one in drills.iterdir() if not one.is_symlink() and (one / FILE).is_file())
 
 
+def chosen(drills: Path, before: str = "", after: str = "", factor: float = FACTOR) -> Comparison:
+    """The two runs that were named, by folder or by name below `drills`; left out, the newest and the one before it
+    that ran one of its drills. Raises LabError.
+    """
+    if after:
+        newer = _place(drills, after)
+    elif found := runs(drills):
+        newer = found[-1]
+    else:
+        raise LabError(f"There is no run in {drills}.", "`sudo make drill` makes one.")
+    if before:
+        return compare(read(_place(drills, before)), read(newer), factor)
+    if compared := previous(newer, read(newer), factor):
+        return compared
+    raise LabError(f"No run before {newer.name} ran any of its drills.", "Name the run to compare with.")
+
+
+def _place(drills: Path, name: str) -> Path:
+    return next((one for one in (Path(name), drills / name) if one.exists()), Path(name))
+
+
 def previous(folder: Path, now: Run, factor: float = FACTOR) -> Comparison | None:
     """With the newest earlier run beside `folder` that ran one of the same drills; None when there is none."""
     own = folder.resolve()
