@@ -8,7 +8,7 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from kappa_lab import faults
+from kappa_lab import faults, scenario
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ROOT
 from kappa_lab.predict import KINDS, bound, everything
@@ -52,6 +52,9 @@ def test_every_kind_is_predicted_and_every_fault_that_names_one_has_it() -> None
     for fault in faults.KINDS.values():
         if fault.predicted:
             assert predicted(fault.predicted).worst_s is not None, fault.name
+    for name in scenario.names():
+        if kind := scenario.load(name).expect.predicted:
+            assert predicted(kind).worst_s is not None
     with pytest.raises(LabError, match="no prediction for 'flood'"):
         predicted("flood")
 
