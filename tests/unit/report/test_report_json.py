@@ -14,7 +14,7 @@ from tests.histories import ENVIRONMENT, History
 TIMELINE = {"membership_lost", "fenced", "vip_up", "bot_active", "first_answer", "rejoined"}
 FIGURES = {"poll_overlap_s", "updates_sent", "updates_lost", "records_duplicated", "vip_overlap_s"}
 ALWAYS = {"drill", "passed", "rto_s", "timeline", "invariants", "environment"}
-MORE = {"violations", "fault", "started", "answers", "fencing"}
+MORE = {"violations", "fault", "started", "answers", "fencing", "took_s"}
 
 
 def written(history: Path, out: Path) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_what_was_not_seen_is_null(recorded: History, tmp_path: Path) -> None:
 def test_the_report_may_stand_beside_its_evidence_and_be_written_again(recorded: History, tmp_path: Path) -> None:
     first = written(recorded.write(tmp_path), tmp_path)
     assert written(tmp_path, tmp_path) == first
-    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "report.json", "report.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "report.json", "report.html", "junit.xml"}
 
 
 def test_a_token_goes_no_further_than_the_evidence(recorded: History, tmp_path: Path) -> None:

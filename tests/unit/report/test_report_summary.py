@@ -12,7 +12,7 @@ def test_a_passed_drill_in_a_few_lines(recorded: History, tmp_path: Path) -> Non
     text = report.summary(verdict)
     lines = text.splitlines()
     assert lines[0] == "Drill power-cut: PASSED"
-    assert "     +0.000 s  fault            node1 lost its power" in lines
+    assert "     +0.000 s  fault            power-cut on node1" in lines
     assert "     +1.312 s  membership lost" in lines
     assert f"{verdict.rto_s:+.3f} s  first answer     <- RTO" in text
     assert f"updates sent {verdict.figures.updates_sent}, lost 0; places stored twice 0" in text

@@ -1,60 +1,52 @@
 """report.html: one page that needs nothing but itself."""
 
-import json
-import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 
 from kappa_lab.judge import Finding, Verdict
 from kappa_lab.judge.evidence import FILES
+from kappa_lab.report import parts
 from kappa_lab.report.drawing import NARROW, WIDE, draw
 from kappa_lab.report.markup import Markup, el, joined
 from kappa_lab.report.picture import Picture, close_up, phases
-from kappa_lab.report.words import MOMENTS, PHASES, TERMS, count, fault_words, held, offset, phase_number, seconds
-
-CSS = Path(__file__).with_name("page.css")
+from kappa_lab.report.words import MOMENTS, PHASES, count, fault_purpose, held, offset, phase_number, seconds
 
 
 def page(verdict: Verdict, picture: Picture | None) -> str:
     """The whole page. `picture` is None when there was nothing to draw."""
-    state = "passed" if verdict.passed else "failed"
-    title = f"{verdict.drill}: {state}"
-    body = el(
-        "main",
+    return parts.document(
+        f"{verdict.drill}: {'passed' if verdict.passed else 'failed'}",
         _header(verdict),
+        article(verdict, picture),
+        parts.environment(verdict.environment),
+        parts.terms(),
+        _evidence(),
+    )
+
+
+def article(verdict: Verdict, picture: Picture | None) -> Markup:
+    """What is this drill's alone, as a run's page takes it over."""
+    return el(
+        "article",
         *_why(verdict),
         _tiles(verdict),
         *_figures(picture),
         _moments(verdict),
         _invariants(verdict),
         *_fencing(verdict),
-        _environment(verdict),
-        _terms(),
-        _evidence(),
     )
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", title),
-        el("style", Markup(CSS.read_text())),
-    )
-    return f"<!DOCTYPE html>\n{el('html', head, el('body', body), lang='en')}\n"
 
 
 def _header(verdict: Verdict) -> Markup:
-    word = "✓ PASSED" if verdict.passed else "✗ FAILED"
     return el(
         "header",
         el(
             "div",
-            el("p", f"Kappa HA failover drill · {_when(verdict.started)}", class_="eyebrow"),
+            el("p", f"Kappa HA failover drill · {parts.when(verdict.started)}", class_="eyebrow"),
             el("h1", verdict.drill),
             el("p", verdict.purpose, class_="soft") if verdict.purpose else "",
-            el("p", _tight(story(verdict))),
+            el("p", parts.tight(story(verdict))),
         ),
-        el("div", word, class_=f"verdict {'passed' if verdict.passed else 'failed'}", style="flex: none"),
+        parts.badge(verdict.passed),
     )
 
 
@@ -63,7 +55,7 @@ def story(verdict: Verdict) -> str:
     fault, figures, answers = verdict.fault, verdict.figures, verdict.answers
     if fault is None:
         return "The drill did not come to its fault."
-    told = [f"At {_clock(fault.t)} {fault.node}, which ran the bot, {fault_words(fault.kind)[0]}."]
+    told = [f"At {parts.clock(fault.t)} {fault.kind} hit {fault.node}, which ran the bot. {fault_purpose(fault.kind)}"]
     if verdict.rto_s is None:
         told.append("No user has been answered by another node since.")
     else:
@@ -86,7 +78,7 @@ def _why(verdict: Verdict) -> Iterable[Markup]:
     yield el(
         "section",
         el("h2", "Why it failed"),
-        el("ul", *(el("li", _tight(sentence)) for sentence in sentences)),
+        el("ul", *(el("li", parts.tight(sentence)) for sentence in sentences)),
         class_="why",
     )
 
@@ -175,11 +167,6 @@ def _legend() -> Markup:
 # -- tables
 
 
-def _table(heads: Iterable[tuple[str, str]], rows: Iterable[Markup]) -> Markup:
-    head = el("thead", el("tr", *(el("th", words, class_=kind or None) for words, kind in heads)))
-    return el("div", el("table", head, el("tbody", *rows), class_="stack"), class_="table")
-
-
 def _moments(verdict: Verdict) -> Markup:
     rows = [
         el(
@@ -192,7 +179,7 @@ def _moments(verdict: Verdict) -> Markup:
         for name, (label, words) in MOMENTS.items()
     ]
     lengths = dict(phases(verdict))
-    parts = [
+    lengths_of = [
         el(
             "tr",
             el("td", el("span", "", class_=f"swatch p{phase_number(name)}"), name, class_="name"),
@@ -205,15 +192,15 @@ def _moments(verdict: Verdict) -> Markup:
     waited = (
         [
             el("h2", "Where the time went", style="margin-top: 22px"),
-            _table((("part", ""), ("length", "figure"), ("what happens", "")), parts),
+            parts.table((("part", ""), ("length", "figure"), ("what happens", "")), lengths_of),
         ]
-        if parts
+        if lengths_of
         else []
     )
     return el(
         "section",
         el("h2", "What happened when"),
-        _table((("moment", ""), ("from the fault", "figure"), ("what it means, and who saw it", "")), rows),
+        parts.table((("moment", ""), ("from the fault", "figure"), ("what it means, and who saw it", "")), rows),
         *waited,
     )
 
@@ -228,7 +215,7 @@ def _invariants(verdict: Verdict) -> Markup:
             "of itself. What could not be judged counts as broken.",
             class_="note",
         ),
-        _table(
+        parts.table(
             (("invariant", ""), ("judged", ""), ("what must hold", ""), ("what was seen", "")),
             map(_finding, verdict.findings),
         ),
@@ -243,7 +230,7 @@ def _finding(finding: Finding) -> Markup:
         el("td", finding.statement),
         el(
             "td",
-            _tight(finding.measured),
+            parts.tight(finding.measured),
             *(joined(el("br"), el("span", s, class_="soft")) for s in finding.violations[:1]),
         ),
     )
@@ -272,26 +259,8 @@ def _fencing(verdict: Verdict) -> Iterable[Markup]:
         "section",
         el("h2", f"The power of {fault.node}"),
         el("p", "From the power brokers' audit: what they were asked, and what the hypervisor said.", class_="note"),
-        _table((("asked", "figure"), ("by, for", ""), ("state", ""), ("took", "figure"), ("evidence", "")), rows),
+        parts.table((("asked", "figure"), ("by, for", ""), ("state", ""), ("took", "figure"), ("evidence", "")), rows),
     )
-
-
-def _environment(verdict: Verdict) -> Markup:
-    pairs = [
-        el(
-            "div",
-            el("dt", str(name).replace("_", " ")),
-            el("dd", value if isinstance(value, str) else json.dumps(value)),
-        )
-        for name, value in verdict.environment.items()
-    ]
-    nothing = el("p", "Nothing is known of it.", class_="soft")
-    return el("section", el("h2", "What it ran on"), el("dl", *pairs, class_="pairs") if pairs else nothing)
-
-
-def _terms() -> Markup:
-    entries = [el("div", el("dt", term), el("dd", words, class_="soft")) for term, words in TERMS]
-    return el("section", el("h2", "The words used here"), el("dl", *entries, class_="terms"))
 
 
 def _evidence() -> Markup:
@@ -306,23 +275,3 @@ def _evidence() -> Markup:
             "vagrant/kappa_lab/judge/tolerances.py.",
         ),
     )
-
-
-def _tight(text: str) -> str:
-    """No line ends between a number and its seconds."""
-    return re.sub(r"(\d) s\b", "\\1\u00a0s", text)
-
-
-def _when(t: float | None) -> str:
-    return f"{_date(t):%Y-%m-%d %H:%M:%S} UTC" if t is not None and _date(t) else "at an unknown time"
-
-
-def _clock(t: float) -> str:
-    return f"{_date(t):%H:%M:%S} UTC" if _date(t) else "an unknown time"
-
-
-def _date(t: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(t, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None

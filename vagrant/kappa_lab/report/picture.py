@@ -8,7 +8,7 @@ from kappa_lab.judge import Verdict, address, fencing, moments, updates
 from kappa_lab.judge.evidence import Evidence, LackingError, Poll, of
 from kappa_lab.judge.history import Begin, Holder, Reply, Update
 from kappa_lab.judge.intervals import Interval
-from kappa_lab.report.words import MOMENTS, PHASES, fault_words
+from kappa_lab.report.words import MOMENTS, PHASES, fault_name
 
 T = TypeVar("T")
 
@@ -74,8 +74,8 @@ def picture(verdict: Verdict, evidence: Evidence) -> Picture | None:
         sent=tuple(update.t - zero for update in _all(lambda: of(evidence.telegram, Update))),
         waits=tuple((sent - zero, wait) for sent, wait in _all(lambda: moments.waits(evidence))),
         unanswered=tuple(update.t - zero for update in _all(lambda: updates.unanswered(evidence))),
-        fault=fault_words(verdict.fault.kind)[1] if verdict.fault else "",
-        state=fault_words(verdict.fault.kind)[2] if verdict.fault else "",
+        fault=fault_name(verdict.fault.kind) if verdict.fault else "",
+        state=fault_name(verdict.fault.kind) if verdict.fault else "",
         moments=tuple((name, t) for name in MOMENTS if (t := getattr(timeline, name)) is not None),
         phases=tuple(phases(verdict)),
         rto=timeline.first_answer,
@@ -156,7 +156,7 @@ def _part(name: str, verdict: Verdict, evidence: Evidence, polls: list[Poll]) ->
     if evidence.drill_ is not None and name not in evidence.drill_.nodes:
         return "a stranger"
     if verdict.fault and verdict.fault.node == name:
-        return fault_words(verdict.fault.kind)[0]
+        return fault_name(verdict.fault.kind)
     return "took over" if polls else "stood by"
 
 

@@ -1,14 +1,14 @@
 """The verdict for a terminal."""
 
 from kappa_lab.judge import Verdict
-from kappa_lab.report.words import MOMENTS, count, fault_words, held, offset, seconds
+from kappa_lab.report.words import MOMENTS, count, held, offset, printable, seconds
 
 
 def summary(verdict: Verdict) -> str:
     """A few lines of plain text: what happened when, what held, and, if it failed, why. No line break at the end."""
     lines = [f"Drill {verdict.drill}: {'PASSED' if verdict.passed else 'FAILED'}", ""]
     if verdict.fault:
-        lines.append(_moment(0.0, "fault", f"{verdict.fault.node} {fault_words(verdict.fault.kind)[0]}"))
+        lines.append(_moment(0.0, "fault", f"{verdict.fault.kind} on {verdict.fault.node}"))
     for name, (label, _) in MOMENTS.items():
         mark = "<- RTO" if name == "first_answer" else ""
         lines.append(_moment(getattr(verdict.timeline, name), label, mark))
@@ -27,13 +27,8 @@ def summary(verdict: Verdict) -> str:
         lines += ["", "Why it failed:", *(f"  - {sentence}" for sentence in verdict.violations)]
         if not verdict.violations:
             lines.append("  - Nothing was judged.")
-    return "\n".join(_printable(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _moment(value: float | None, label: str, more: str) -> str:
     return f"  {offset(value):>11}  {label:<16} {more}".rstrip()
-
-
-def _printable(line: str) -> str:
-    """Names come from files: none of them may steer the terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in line)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from kappa_lab import faults
 from kappa_lab.judge import Finding
 
 MOMENTS: Final = {
@@ -59,19 +60,16 @@ TERMS: Final = (
     ),
 )
 
-FAULTS: Final = {
-    "power-cut": ("lost its power", "power cut", "no power"),
-    "freeze-and-thaw": ("froze", "freeze", "frozen"),
-    "rings-cut": ("lost both rings", "rings cut", "cut off"),
-    "one-way-cut": ("was heard no more on either ring", "one-way cut", "unheard"),
-    "corosync-killed": ("lost its Corosync", "Corosync killed", "out of the cluster"),
-    "level-1-dead": ("lost its power, and the first power broker its life", "power cut, level 1 dead", "no power"),
-}
-"""A fault's kind → what happened to the node, the fault's name, and what the node was from then on."""
+
+def fault_name(kind: str) -> str:
+    """What a label calls a fault."""
+    return kind.replace("-", " ")
 
 
-def fault_words(kind: str) -> tuple[str, str, str]:
-    return FAULTS.get(kind, (f"suffered {kind}", kind, kind))
+def fault_purpose(kind: str) -> str:
+    """What breaks, in a sentence, as the fault itself says it."""
+    known = faults.KINDS.get(kind)
+    return known.purpose if known else f"A fault of the kind {kind}, which this lab does not have."
 
 
 def phase_number(name: str) -> int:
@@ -101,3 +99,8 @@ def count(value: int | None) -> str:
 def short(name: str, longest: int = 18) -> str:
     """A name that has room in a picture, whatever it is."""
     return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def printable(line: str) -> str:
+    """Names come from files: none of them may steer the terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
