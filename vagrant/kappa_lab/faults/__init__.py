@@ -6,6 +6,11 @@ from typing import Final
 from kappa_lab.faults import node
 from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
-__all__ = ["KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
+__all__ = ["AREAS", "KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in (node,) for kind in area.KINDS}
+AREAS: Final[Mapping[str, tuple[Kind, ...]]] = {
+    area.__name__.rpartition(".")[2]: area.KINDS for area in (node,)
+}  # fmt: skip
+"""The kinds by the area that they break, which is the module that they are in."""
+
+KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kinds in AREAS.values() for kind in kinds}
