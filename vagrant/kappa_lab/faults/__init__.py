@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kappa_lab.faults import node
+from kappa_lab.faults import bot, mongodb, nginx, node, router, vip
 from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
 __all__ = ["AREAS", "KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
 AREAS: Final[Mapping[str, tuple[Kind, ...]]] = {
-    area.__name__.rpartition(".")[2]: area.KINDS for area in (node,)
+    area.__name__.rpartition(".")[2]: area.KINDS
+    for area in (bot, mongodb, nginx, node, router, vip)
 }  # fmt: skip
 """The kinds by the area that they break, which is the module that they are in."""
 
