@@ -48,6 +48,8 @@ class Begin(Event):
     method: str
     offset: int | None = None
     timeout: float | None = None
+    carried: bool = False
+    """It was read before this segment of the journal began."""
 
 
 @dataclass(frozen=True)

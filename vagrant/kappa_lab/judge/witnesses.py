@@ -94,7 +94,10 @@ def _no_holes(evidence: Evidence) -> list[str]:
 
 def _clocks(evidence: Evidence) -> list[str]:
     found = []
-    written = [(name, [event.t for event in events]) for name, events in _watchers(evidence)]
+    written = [
+        (name, [event.t for event in events if not getattr(event, "carried", False)])
+        for name, events in _watchers(evidence)
+    ]
     written.append(("power.jsonl", [entry.done for entry in evidence.power_ or ()]))
     for name, times in written:
         back = max((earlier - later for earlier, later in pairwise(times)), default=0.0)
