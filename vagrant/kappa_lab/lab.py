@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from kappa_lab import cluster, engine, images, power, preflight, secrets
+from kappa_lab import cluster, disks, engine, images, power, preflight, secrets
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, DRILLS, LOCK, LOGS, ROOT, RUN, STATE
@@ -107,8 +107,8 @@ def lay_out(by: str) -> None:
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
     MARK.write_text(json.dumps({"by": by, "pid": os.getpid(), "t": time.time()}))
     secrets.make(STATE / "secrets")
-    for folder in ("journal", *(f"log/{one.name}" for one in NODES)):
-        (STATE / folder).mkdir(parents=True)
+    (STATE / "journal").mkdir(parents=True)
+    disks.make()
 
 
 def settle() -> None:
@@ -235,6 +235,7 @@ def down(quiet: bool = False) -> None:
             if engine.answers():
                 engine.remove_containers()
         engine.stop()
+        disks.remove()
         shutil.rmtree(STATE, ignore_errors=True)
     if stood and not quiet:
         say(f"  kept: reports in {DRILLS}, built images in {CACHE} (`make clean` removes both)")

@@ -3,15 +3,22 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kappa_lab.faults import bot, mongodb, nginx, node, router, vip
+from kappa_lab.faults import bot, clock, fencing, mongodb, nginx, node, operator, router, scarcity, telegram, vip
 from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
 __all__ = ["AREAS", "KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
 AREAS: Final[Mapping[str, tuple[Kind, ...]]] = {
-    area.__name__.rpartition(".")[2]: area.KINDS
-    for area in (bot, mongodb, nginx, node, router, vip)
-}  # fmt: skip
-"""The kinds by the area that they break, which is the module that they are in."""
+    "bot": bot.KINDS,
+    "router": router.KINDS,
+    "mongodb": mongodb.KINDS,
+    "nginx": nginx.KINDS,
+    "vip": vip.KINDS,
+    "node": (*node.KINDS, *scarcity.KINDS, *clock.KINDS),
+    "telegram": telegram.KINDS,
+    "fencing": fencing.KINDS,
+    "operator": operator.KINDS,
+}
+"""The kinds by the area that they break; the tags of the drills are these."""
 
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kinds in AREAS.values() for kind in kinds}
