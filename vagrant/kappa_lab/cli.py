@@ -16,6 +16,7 @@ from kappa_lab.predict import live, show
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, warn
+from kappa_lab.storm import command as storms
 
 FAILED = 1
 CANNOT = 2
@@ -118,6 +119,29 @@ def _chosen(names: tuple[str, ...], tags: tuple[str, ...], all_: bool) -> list[s
             raise LabError(f"No drill has the tag {tag!r}.", f"These are there: {', '.join(there)}.")
     chosen |= {one.name: one for one in known if all_ or set(tags) & set(one.tags)}
     return list((chosen or {DEFAULT: scenario.load(DEFAULT)}).values())
+
+
+@cli.command()
+@click.option("--seed", default=1, show_default=True, help="Faults, moments and what the users do are drawn from it.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long; 2 where nothing else is said.")
+@click.option("--faults", type=click.IntRange(min=1), help="How many faults; with --minutes, at that pace.")
+@click.option("--plan", type=click.Path(path_type=Path), help="The plan of an earlier storm, or one of your own.")
+@click.option("--shrink", is_flag=True, help="When it fails, look for the fewest faults that still fail.")
+@click.option("--shrink-minutes", type=click.FloatRange(min=0), default=60, show_default=True, help="No longer.")
+@click.option("--again", type=click.Path(path_type=Path), help="Go on shrinking the storm that failed in this folder.")
+def storm(
+    seed: int, minutes: float | None, faults: int | None, plan: Path | None, shrink: bool, shrink_minutes: float,
+    again: Path | None,
+) -> None:  # fmt: skip
+    """Random faults at random moments, overlapping and healed, in a fresh lab; exit 0 only when all invariants held."""
+    if plan and (minutes or faults):
+        raise click.UsageError("--plan says itself which faults come when: leave out --minutes and --faults.")
+    if again:
+        with lab.sole_user():
+            storms.shrink(again, shrink_minutes)
+        return
+    if not storms.let_loose(storms.chosen(plan, seed, faults, minutes), shrink_minutes if shrink else 0):
+        sys.exit(FAILED)
 
 
 @cli.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from kappa_lab.cluster import Status
+from kappa_lab.cluster import Failure, Status
 from kappa_lab.errors import LabError
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
 from kappa_lab.storm.plan import Plan, Strike
@@ -24,7 +24,7 @@ def status(active: str | None = "node1", online: frozenset[str] = ALL, quorum: b
 
 
 WHOLE = status()
-QUICK = Patience(fit=0.6, hit=0.2, hold=0.3, heal=0.5, between=0.02, look=0.01)
+QUICK = Patience(fit=0.6, hit=0.2, hold=0.3, heal=0.5, between=0.02, tend=0.2, look=0.01)
 
 
 def hit(at_s: float, fault: str, on: str = "", heal_after_s: float = 0.02, given: Mapping[str, Value] = {}) -> Strike:
@@ -38,9 +38,23 @@ class World:
     says: Callable[[], Status | None] = lambda: WHOLE
     done: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    avoided: list[frozenset[str]] = field(default_factory=list)
+    tended: list[Status] = field(default_factory=list)
     given: list[Mapping[str, Value]] = field(default_factory=list)
     refuse: Callable[[str, str], bool] = lambda _what, _kind: False
     takes_s: float = 0.0
+
+    def see(self, avoid: frozenset[str]) -> Status | None:
+        self.avoided.append(avoid)
+        return self.says()
+
+    def tend(self, seen: Status) -> None:
+        if self.refuse("tend", ""):
+            raise LabError("Nobody answers.")
+        self.tended.append(seen)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
     def kind(self, name: str, **more: object) -> Kind:
         def make(target: Target, given: Mapping[str, Value]) -> Fault:
@@ -71,7 +85,7 @@ class World:
             "node": (self.kind("power-cut", on=("active", "passive", "passives"), fences="always", ends_node=True),),
             "operator": (self.kind("standby"),),
         }
-        storm = Storm(Plan(1, strikes), areas, self.says, self.said.append, patience)
+        storm = Storm(Plan(1, strikes), areas, self, "node2", patience)
         try:
             storm.play()
         except LabError as error:
@@ -99,7 +113,6 @@ def test_every_fault_comes_in_its_order_and_is_healed() -> None:
     assert [blow.hit and blow.healed is not None and blow.t <= blow.done <= blow.healed for blow in storm.blows] == [  # type: ignore[operator]
         True
     ] * 4
-    assert storm.first_active == "node1"
     assert storm.missed == []
     assert world.said[1].startswith("fault 2 of 4: router-killed on node2 (passive), ")
 
@@ -202,6 +215,45 @@ def test_when_it_breaks_off_what_stands_is_healed_at_once() -> None:
     assert why.endswith("no node answers crm_mon. Not healed yet: bot-killed on node1 (active).")
     assert time.monotonic() - began < 20
     assert ("heal", "bot-killed", ("node1",)) in world.done
+
+
+FAILED = replace(status(active=None), failures=(Failure("bot", "node1", 0.0),))
+
+
+def test_a_cluster_that_has_given_up_is_tended_by_its_operator() -> None:
+    world = World()
+    world.says = lambda: WHOLE if world.tended else FAILED
+    storm, why = world.play(hit(0, "bot-killed", "active"))
+    assert (why, storm.tended, world.tended) == ("", 1, [FAILED])
+    assert "  the operator has the cluster forget its failures" in world.said
+
+
+@pytest.mark.parametrize(
+    ("seen", "before"),
+    [
+        pytest.param(status(active=None), (), id="there is nothing to forget"),
+        pytest.param(FAILED, (hit(0, "primary-killed", "", 60),), id="what failed is not mended yet"),
+    ],
+)
+def test_no_operator_comes_where(seen: Status, before: tuple[Strike, ...]) -> None:
+    world = World(says=lambda: seen)
+    storm, why = world.play(*before, hit(0, "bot-killed", "active"))
+    assert "still not fit" in why
+    assert (storm.tended, world.tended) == (0, [])
+
+
+def test_an_operator_whom_no_node_answers_is_no_failure_of_the_storm() -> None:
+    world = World(says=lambda: FAILED, refuse=lambda what, _: what == "tend")
+    storm, why = world.play(hit(0, "bot-killed", "active"))
+    assert "still not fit" in why
+    assert storm.tended == 0
+
+
+def test_nodes_that_may_be_cut_off_are_asked_last() -> None:
+    world = World()
+    world.play(hit(0, "power-cut", "active", 0.3), hit(0.01, "bot-killed", "active"), hit(0.02, "nginx-killed", "dc"))
+    assert world.avoided[0] == frozenset()
+    assert world.avoided[1] == {"node1"}
 
 
 def test_what_finds_nothing_to_break_is_tried_again() -> None:

@@ -10,17 +10,18 @@ missed: it is no failure of the cluster's, and none of the faults that it withst
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from kappa_lab.cluster import Status, describe
 from kappa_lab.errors import LabError
 from kappa_lab.faults.kind import Fault, Target
+from kappa_lab.lab import group_on
 from kappa_lab.storm.plan import Areas, Card, Plan, Strike, card_of, may_come
 from kappa_lab.topology import NODES, Node, node
 
 NAMES = frozenset(one.name for one in NODES)
-GROUP = ("vip", "web", "bot")
 FENCING = ("fence-kappa", "fence-kappa-2")
 
 
@@ -37,6 +38,8 @@ class Patience:
     heal: float = 150.0
     between: float = 1.0
     """From one fault to the next when the storm is late."""
+    tend: float = 15.0
+    """For a cluster that remembers failures, when all is healed, to recover without its operator."""
     look: float = 0.5
     """Between two looks at the cluster."""
 
@@ -64,20 +67,33 @@ class Blow:
         return self.done is not None
 
 
-See = Callable[[], Status | None]
-Say = Callable[[str], None]
+class World(Protocol):
+    """The lab that a storm comes over."""
+
+    def see(self, avoid: frozenset[str]) -> Status | None:
+        """What the cluster says of itself; of those in `avoid`, who may be cut off from it, none is asked first."""
+        ...
+
+    def tend(self, seen: Status) -> None:
+        """What an operator does when a cluster has given up after failures whose causes are mended. Raises LabError."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Tell whoever watches."""
+        ...
 
 
 class Storm:
     """`blows` holds all that happened so far, also where `play` raised."""
 
-    def __init__(self, plan: Plan, areas: Areas, see: See, say: Say, patience: Patience | None = None) -> None:
-        self._plan, self._areas, self._see, self._say = plan, areas, see, say
+    def __init__(self, plan: Plan, areas: Areas, world: World, active: str, patience: Patience | None = None) -> None:
+        self._plan, self._areas, self._world = plan, areas, world
         self._patience = patience or Patience()
         self.blows: list[Blow] = []
         self.missed: list[str] = []
-        self.first_active: str | None = None
-        self._active = NODES[0].name
+        self.tended = 0
+        """How often the operator had to help."""
+        self._active = active
         self._ending = threading.Event()
 
     def play(self) -> None:
@@ -115,13 +131,13 @@ class Storm:
             blow.happened.wait(self._patience.hold)
             if blow.hit or not blow.happened.is_set():
                 late = f", after waiting {waited:.0f} s" if waited >= 1 else ""
-                self._say(f"{self._name(blow)}, {time.monotonic() - began:.0f} s into the storm{late}")
+                self._world.say(f"{self._name(blow)}, {time.monotonic() - began:.0f} s into the storm{late}")
                 return
             self.blows.remove(blow)
             give_up = give_up or time.monotonic() + self._patience.hit
             if time.monotonic() > give_up:
                 self.missed.append(f"{self._name(blow)}: {blow.trouble}")
-                self._say(f"{self._name(blow)}: missed. {blow.trouble}")
+                self._world.say(f"{self._name(blow)}: missed. {blow.trouble}")
                 return
             time.sleep(self._patience.look)
 
@@ -162,13 +178,12 @@ class Storm:
                 blow.thread.join()
 
     def _wait_until_fit(self, number: int, card: Card) -> tuple[float, tuple[Node, ...]]:
-        began = time.monotonic()
+        began, tend_at = time.monotonic(), self._patience.tend
         while True:
-            seen = self._see()
-            if seen is not None and (active := group_on(seen)) is not None:
-                self._active = active
-                self.first_active = self.first_active or active
             standing = [blow for blow in self.blows if not blow.over.is_set()]
+            seen = self._world.see(frozenset(name for b in standing if b.card.takes_a_node for name in b.nodes))
+            if seen is not None:
+                self._active = group_on(seen) or self._active
             nodes, why = self._fit(number, card, standing, seen)
             waited = time.monotonic() - began
             if not why:
@@ -179,7 +194,18 @@ class Storm:
                     f"After {waited:.0f} s the lab is still not fit for {what}: {why}. "
                     f"Last seen: {describe(seen)} {_still_there(standing)}".strip()
                 )
+            if waited > tend_at and seen is not None and seen.failures and not standing:
+                self._tend(seen)
+                tend_at = waited + self._patience.tend
             time.sleep(self._patience.look)
+
+    def _tend(self, seen: Status) -> None:
+        try:
+            self._world.tend(seen)
+        except LabError:
+            return  # again later, if it is still needed
+        self.tended += 1
+        self._world.say("  the operator has the cluster forget its failures")
 
     def _fit(
         self, number: int, card: Card, standing: Sequence[Blow], seen: Status | None
@@ -228,12 +254,6 @@ def unfit(card: Card, names: Sequence[str], seen: Status) -> str:
     if card.area == "router" and (missing := sorted(set(names) - routers)):
         return f"no router on {', '.join(missing)}"
     return ""
-
-
-def group_on(seen: Status) -> str | None:
-    """The one node that has all of the group."""
-    where = {seen.where(resource) for resource in GROUP}
-    return where.pop() if len(where) == 1 else None
 
 
 def _named(card: Card, nodes: Sequence[Node]) -> str:
