@@ -41,7 +41,7 @@ def let_loose(plan: Plan, shrink_minutes: float) -> bool:
 
 def shrink(folder: Path, minutes: float) -> None:
     found = trials.shrink(folder, minutes)
-    say(f"\nThe shortest storm found that fails has {len(found.strikes)} faults ({folder / trials.SHORTEST}):")
+    say(f"\nThe shortest storm found that fails has {len(found.strikes)} fault(s) ({folder / trials.SHORTEST}):")
     for strike in found.strikes:
         on = f" on {strike.on}" if strike.on else ""
         say(f"  {strike.at_s:6.1f} s  {strike.fault}{on}, healed after {strike.heal_after_s:g} s")
