@@ -101,7 +101,7 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         ('"freeze-and-thaw"\non', '"flood"\non', 10, "steps[1].fault is 'flood'; it must be one of power-cut"),
         ('on = "passive"', 'on = "moon"', 11, "steps[1].on is 'moon'; it must be one of active, passive, dc"),
         ('on = "passive"', "", 9, "steps[1].on is missing; it must be one of active"),
-        ("frozen_s = 3", "frozen = 3", 12, "steps[1].frozen is not a parameter of freeze-and-thaw; known here: fault, f"),
+        ("frozen_s = 3", "frozen = 3", 12, "steps[1].frozen is not a parameter of freeze-and-thaw; known here: fault"),
         ("frozen_s = 3", 'frozen_s = "3"', 12, "steps[1].frozen_s is '3'; it must be a number"),
         ('"answered"', '"quiet"', 15, "steps[2].wait_for is 'quiet'; it must be one of answered"),
         ("elsewhere = true", "elsewhere = 1", 16, "steps[2].elsewhere is 1; it must be true or false"),
@@ -111,17 +111,17 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
         ("within_s = 20", "within_s = -1", 17, "steps[2].within_s is -1; it must be a number, 0.1 or more"),
         ('resource = "bot"', "", 19, "steps[3].resource is missing; resource-failed needs it"),
         ('resource = "bot"', 'resource = "bot"\non = "moon"', 22, "steps[3].on is 'moon'; it must be one of active"),
-        ('heal = "freeze', 'heal = "power-cut" # "freeze', 25, "steps[4].heal is 'power-cut', a fault that no step befo"),
+        ('heal = "freeze', 'heal = "power-cut" # "freeze', 25, "steps[4].heal is 'power-cut', a fault that no step"),
         ('heal = "freeze', 'heal = "flood" # "freeze', 25, "steps[4].heal is 'flood'; it must be one of power-cut"),
         ('heal = "freeze-and-thaw"', 'heel = "all"', 24, "steps[4] says neither what breaks nor what is waited for"),
-        ('heal = "freeze-and-thaw"', 'heal = "all"\nfault = "x"', 24, "steps[4] has fault and heal; it must have one of"),
+        ('heal = "freeze-and-thaw"', 'heal = "all"\nfault = "x"', 24, "steps[4] has fault and heal; it must"),
         ('service = "moves"', 'service = "flies"', 28, "expect.service is 'flies'; it must be one of moves, returns"),
         ('service = "moves"', "", 27, "expect.service is missing"),
-        ('fenced = ["active"]\nmay', 'fenced = ["boss"]\nmay', 29, "expect.fenced has 'boss'; it must be a list of active"),
+        ('fenced = ["active"]\nmay', 'fenced = ["boss"]\nmay', 29, "expect.fenced has 'boss'; it must be a list"),
         ('"passives", "node3"', '"node4"', 30, "expect.may_be_fenced has 'node4'"),
         ('"node-lost"', '"doom"', 31, "expect.predicted is 'doom'; it must be one of node-lost"),
         ("[bounds]", "[bound]", 33, "bound is not a key of a drill"),
-        ('[expect]\nservice = "moves"', '[traffic.expect]\nservice = "x"', 27, "traffic.expect is not a key of a drill"),
+        ('[expect]\nservice = "moves"', '[traffic.expect]\nservice = "x"', 27, "traffic.expect is not a key of"),
         ("[traffic]", "[traffic", 6, "is not TOML"),
     ],
 )  # fmt: skip
@@ -156,7 +156,7 @@ def test_nothing_is_healed_before_it_was_broken(tmp_path: Path, healed: str) -> 
 def test_a_fault_that_is_no_nodes_matter_takes_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = faults.Kind("nowhere", "p", lambda target, given: faults.Fault(lambda: None), on=())
     monkeypatch.setattr(faults, "KINDS", {**faults.KINDS, "nowhere": nowhere})
-    text = GOOD.replace('fault = "freeze-and-thaw"', 'fault = "nowhere"').replace('heal = "freeze-and-thaw"', 'heal = "all"')
+    text = GOOD.replace('heal = "freeze-and-thaw"', 'heal = "all"').replace("freeze-and-thaw", "nowhere")
     with pytest.raises(LabError, match=r"all-of-it.toml:11: steps\[1\].on is there, but nowhere is no node's matter"):
         scenario.read(written(tmp_path, text))
     found = scenario.read(written(tmp_path, text.replace('on = "passive"\nfrozen_s = 3\n', "")))
