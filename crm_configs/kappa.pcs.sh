@@ -64,7 +64,7 @@ p resource create router ocf:kappa:mongos binary="$MONGOS" configdb="$CONFIGDB" 
   clone interleave=true
 
 # --- what each node can reach, as node attributes ------------------------------------------------------------------------
-p resource create uplink ocf:kappa:uplink telegram_url="$TELEGRAM_URL" router=127.0.0.1:27017 \
+p resource create uplink ocf:kappa:uplink telegram_url="$TELEGRAM_URL" router=127.0.0.1:27017 data_tier="${CONFIGDB#*/}" \
   op start interval=0s timeout=15s op stop interval=0s timeout=15s \
   op monitor interval=5s timeout=10s op monitor interval=61s timeout=15s OCF_CHECK_LEVEL=10 \
   clone interleave=true
@@ -88,5 +88,7 @@ p constraint order start router-clone then kappa
 p constraint colocation add kappa with router-clone
 # A node that does not reach Telegram gives the group up in good order, unfenced, and none takes it that was not seen to reach it.
 p constraint location kappa rule score=-INFINITY kappa-telegram ne 1 or not_defined kappa-telegram
+# One that does not reach the data tier either, while another does. Where none does the group stays: there is nowhere better.
+p constraint location kappa rule score=-1000 kappa-router ne 1 or not_defined kappa-router
 
 install -m 644 "$draft" "$cib"

@@ -68,17 +68,21 @@ def memory_back(node: Node) -> None:
         )  # fmt: skip
 
 
-def crash_loop(target: Target, _given: Mapping[str, Value]) -> Fault:
-    """It dies whenever it runs on this node, however often it is started there."""
+def crash_loop(target: Target, given: Mapping[str, Value]) -> Fault:
+    """It dies on this node whenever it has served for a while, however often it is started there."""
+    older = str(int(float(str(given["lives_s"]))))
     ended = threading.Event()
     killed = threading.Event()
     killer: list[threading.Thread] = []
 
     def kill_again_and_again() -> None:
         while not ended.wait(0.5):
-            with contextlib.suppress(LabError):  # it does not run there just now
-                for node in target.nodes:
-                    kill(node)
+            for node in target.nodes:
+                with contextlib.suppress(LabError):  # it does not run there, or not for long enough
+                    within(
+                        node, "pkill", "-KILL", "--older", older, "-f", BOT,
+                        doing=f"killing the bot on {node.name} once more",
+                    )  # fmt: skip
                     killed.set()
 
     def inject() -> None:
@@ -172,7 +176,8 @@ KINDS: Final = (
          ("active", "passives", "all"), parameters={"polls": 0}, predicted="bot-deaf"),
     Kind("bot-out-of-memory", "The bot's process gets no more memory.", each(out_of_memory, memory_back), ACTIVE,
          predicted="bot-dead"),
-    Kind("bot-crash-loop", "The bot dies on this node each time that it is started there.", crash_loop, ACTIVE),
+    Kind("bot-crash-loop", "The bot dies on this node each time that it has served there for `lives_s`.", crash_loop,
+         ACTIVE, parameters={"lives_s": 3.0}),
     Kind("bot-never-starts", "The bot dies, and its configuration on this node is broken.",
          each(never_starts, starts_again), ACTIVE),
     Kind("foreign-poller", "A forgotten second bot polls with the same token from elsewhere.", foreign_poller, (),
