@@ -9,14 +9,18 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-.PHONY: help drill test check lint unit unit-agents unit-conform unit-fencing unit-rest test-units test-cluster bench lab-up lab-status lab-down lab-build deps clean
+.PHONY: help drill storm test check lint unit unit-agents unit-conform unit-fencing unit-rest test-units test-cluster bench lab-up lab-status lab-down lab-build deps clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
-	@echo 'also: bench, lab-up, lab-status, lab-down, deps, clean (removes reports and built images too)'
+	@echo 'also: storm (SEED, MINUTES, FAULTS), bench, lab-up, lab-status, lab-down, deps, clean (removes reports and built images too)'
 
 drill: deps
 	@$(LAB) drill run $(or $(DRILL),power-cut)
+
+# random faults, overlapping; SEED, MINUTES, FAULTS
+storm: deps
+	@$(LAB) storm --seed $(or $(SEED),1) $(if $(MINUTES)$(FAULTS),,--minutes 2) $(MINUTES:%=--minutes %) $(FAULTS:%=--faults %) --shrink
 
 lab-up: deps
 	@$(LAB) up

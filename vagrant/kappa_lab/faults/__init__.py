@@ -6,7 +6,24 @@ from typing import Final
 from kappa_lab.faults import bot, clock, fencing, mongodb, nginx, node, operator, router, scarcity, telegram, vip
 from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
-__all__ = ["KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
+__all__ = ["AREAS", "KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
+<<<<<<< HEAD
 AREAS: Final = (node, scarcity, clock, fencing, bot, router, mongodb, nginx, vip, telegram, operator)
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in AREAS for kind in area.KINDS}
+=======
+AREAS: Final[Mapping[str, tuple[Kind, ...]]] = {
+    "bot": bot.KINDS,
+    "router": router.KINDS,
+    "mongodb": mongodb.KINDS,
+    "nginx": nginx.KINDS,
+    "vip": vip.KINDS,
+    "node": (*node.KINDS, *scarcity.KINDS, *clock.KINDS),
+    "telegram": telegram.KINDS,
+    "fencing": fencing.KINDS,
+    "operator": operator.KINDS,
+}
+"""The kinds by the area that they break; the tags of the drills are these."""
+
+KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kinds in AREAS.values() for kind in kinds}
+>>>>>>> storm
