@@ -8,10 +8,6 @@ from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 
 __all__ = ["AREAS", "KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
-<<<<<<< HEAD
-AREAS: Final = (node, scarcity, clock, fencing, bot, router, mongodb, nginx, vip, telegram, operator)
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for area in AREAS for kind in area.KINDS}
-=======
 AREAS: Final[Mapping[str, tuple[Kind, ...]]] = {
     "bot": bot.KINDS,
     "router": router.KINDS,
@@ -26,4 +22,3 @@ AREAS: Final[Mapping[str, tuple[Kind, ...]]] = {
 """The kinds by the area that they break; the tags of the drills are these."""
 
 KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kinds in AREAS.values() for kind in kinds}
->>>>>>> storm
