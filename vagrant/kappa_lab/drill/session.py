@@ -61,7 +61,7 @@ def run(plan: Sequence[tuple[Scenario, int]]) -> bool:
             if failure and not reached and (alone or unable == TRIES):
                 point_latest(folder)
                 raise failure
-            if not verdict.passed or failure:
+            if number < len(plan) and not verdict.passed:
                 stand.take_down()
     finally:
         with uninterrupted():
