@@ -214,9 +214,9 @@ MOMENTS = {
 def timeline_whole(evidence: Evidence) -> Seen:
     """Every moment that the drill's expectation includes was seen, from the fault to the node's return.
 
-    Where a node is to be fenced, that it was lost, fenced, and back; where the service is to move, that the
-    address, the poller and the answers came from elsewhere. Their order is judged where it can be exact (see `fencing`):
-    the cluster's own moments are stamped when its log is read, which may be later than what follows from them.
+    Where a node is to be fenced, that it was lost, fenced, and back; where the service is to move, that the address,
+    the poller and the answers came from elsewhere. Their order is judged where it can be exact (see `fencing`): the
+    cluster's own moments are stamped when its log is read, which may be later than what follows from them.
     """
     timeline = moments.timeline(evidence)
     wanted = []
