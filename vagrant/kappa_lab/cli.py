@@ -20,6 +20,7 @@ from kappa_lab.progress import say, warn
 FAILED = 1
 CANNOT = 2
 INTERRUPTED = 130
+DEFAULT = "power-cut"
 
 
 @click.group()
@@ -78,20 +79,45 @@ def drill() -> None:
 
 @drill.command("list")
 def list_() -> None:
-    """The drills that there are."""
-    for name in scenario.names():
-        say(f"{name:<18} {scenario.load(name).purpose}")
+    """The drills that there are: name, tags, purpose."""
+    known = [scenario.load(name) for name in scenario.names()]
+    width = max(len(one.name) for one in known)
+    for one in known:
+        say(f"{one.name:<{width}}  [{', '.join(one.tags)}]  {one.purpose}")
+
+
+@drill.command("show")
+@click.argument("name")
+def show_(name: str) -> None:
+    """The drill NAME in words: traffic, steps, what must hold."""
+    say(scenario.words(scenario.load(name)))
 
 
 @drill.command("run")
-@click.argument("name", default="power-cut")
-@click.option("--seed", default=1, show_default=True, help="What the users do is drawn from it.")
-def run(name: str, seed: int) -> None:
-    """Run the drill NAME in a fresh lab; exit 0 only when every invariant held."""
-    chosen = scenario.load(name)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--tag", "tags", multiple=True, metavar="T", help="Every drill that has this tag; may be repeated.")
+@click.option("--all", "all_", is_flag=True, help="Every drill that there is.")
+@click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Run each so often.")
+@click.option("--seed", default=1, show_default=True, help="What the users do is drawn from it; grows by repetition.")
+def run(names: tuple[str, ...], tags: tuple[str, ...], all_: bool, repeat: int, seed: int) -> None:
+    """Run drills one after the other in a fresh lab; exit 0 only when each passed. Without any named: power-cut."""
+    chosen = _chosen(names, tags, all_)
+    plan = [(one, seed + repetition) for repetition in range(repeat) for one in chosen]
     with lab.sole_user():
-        if not drills.run(chosen, seed):
+        if not drills.run(plan):
             sys.exit(FAILED)
+
+
+def _chosen(names: tuple[str, ...], tags: tuple[str, ...], all_: bool) -> list[scenario.Scenario]:
+    """The drills that are named, as they are named; then those of the tags. None twice."""
+    chosen = {name: scenario.load(name) for name in names}
+    known = [scenario.load(name) for name in scenario.names()] if tags or all_ else []
+    for tag in tags:
+        if not any(tag in one.tags for one in known):
+            there = sorted({tag for one in known for tag in one.tags})
+            raise LabError(f"No drill has the tag {tag!r}.", f"These are there: {', '.join(there)}.")
+    chosen |= {one.name: one for one in known if all_ or set(tags) & set(one.tags)}
+    return list((chosen or {DEFAULT: scenario.load(DEFAULT)}).values())
 
 
 @cli.command()

@@ -17,6 +17,16 @@ from kappa_lab.topology import NODES
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An operation that failed, as long as the cluster remembers it."""
+
+    resource: str
+    node: str
+    t: float
+    """To the second; 0 where the cluster does not say."""
+
+
+@dataclass(frozen=True)
 class Status:
     """One reading of crm_mon on one node."""
 
@@ -26,6 +36,8 @@ class Status:
     quorum: bool
     running: dict[str, frozenset[str]]
     """Resource id (a clone's instances under the id of its primitive) → nodes where it is started and not failed."""
+    dc: str | None = None
+    failures: tuple[Failure, ...] = ()
 
     def where(self, resource: str) -> str | None:
         """The one node on which `resource` is active, or None when it is on none or on several."""
@@ -53,7 +65,31 @@ def parse(asked: str, xml: str) -> Status:
         online=online,
         quorum=dc is not None and dc.get("with_quorum") == "true",
         running={name: frozenset(nodes) for name, nodes in running.items()},
+        dc=dc.get("name") if dc is not None else None,
+        failures=tuple(_failures(tree)),
     )
+
+
+OPERATION: Final = re.compile(r"^(?P<resource>.+?)(?::\d+)?_(?P<task>[a-z]+(?:-[a-z]+)*)_\d+$")
+"""How the cluster calls an operation: `bot_monitor_6000`."""
+
+
+def _failures(tree: ElementTree.Element) -> Iterator[Failure]:
+    for failure in tree.iterfind("failures/failure"):
+        named = OPERATION.match(failure.get("op_key") or "")
+        yield Failure(
+            named["resource"] if named else failure.get("id", ""), failure.get("node", ""),
+            _changed(failure.get("last-rc-change") or ""),
+        )  # fmt: skip
+
+
+WRITTEN: Final = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)")
+
+
+def _changed(text: str) -> float:
+    """`2026-11-23 18:00:00Z`, in seconds (the lab's nodes keep UTC); 0 for what is written in another way."""
+    found = WRITTEN.match(text)
+    return datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00").timestamp() if found else 0.0
 
 
 def status() -> Status | None:

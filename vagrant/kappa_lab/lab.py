@@ -20,13 +20,13 @@ from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, DRILLS, LOCK, LOGS, ROOT, RUN, STATE
 from kappa_lab.progress import say, step
 from kappa_lab.run import run
-from kappa_lab.topology import MEMBERS, NODES, TELEGRAM, TELEGRAM_CONTROL_PORT
+from kappa_lab.topology import MEMBERS, NODES, TELEGRAM, TELEGRAM_CONTROL_PORT, node
 
 MARK = STATE / "lab.json"
 PROJECT = "kappa-lab"
 COMPOSE = ROOT / "vagrant" / "compose.yaml"
 REPLICA_SET = f"mongodb://{','.join(f'{m}:27017' for m in MEMBERS)}/?replicaSet=kappa0"
-CONTAINERS = len(NODES) + len(MEMBERS) + 2
+CONTAINERS = len(NODES) + len(MEMBERS) + 3
 NODE_CIB = "/usr/share/kappa-ha/cib.xml"
 
 
@@ -107,7 +107,7 @@ def lay_out(by: str) -> None:
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
     MARK.write_text(json.dumps({"by": by, "pid": os.getpid(), "t": time.time()}))
     secrets.make(STATE / "secrets")
-    for folder in ("journal", *(f"log/{node.name}" for node in NODES)):
+    for folder in ("journal", *(f"log/{one.name}" for one in NODES)):
         (STATE / folder).mkdir(parents=True)
 
 
@@ -160,7 +160,7 @@ def _data_tier() -> None:
 
 
 def _membership() -> None:
-    names = {node.name for node in NODES}
+    names = {one.name for one in NODES}
     cluster.wait_for("three nodes online with quorum", lambda s: s.online == names and s.quorum, 90, 0.3)
 
 
@@ -193,20 +193,33 @@ SECTIONS = ("crm_config", "nodes", "resources", "constraints", "fencing-topology
 
 def ready(bound_s: float = 90) -> cluster.Status:
     """Wait until all that should run does: a router on each node, the group on one node, fencing on some node."""
-    names = frozenset(node.name for node in NODES)
+    return cluster.wait_for(WHOLE, is_whole, bound_s)
 
-    def holds(seen: cluster.Status) -> bool:
-        group = {seen.where(resource) for resource in ("vip", "web", "bot")}
-        return (
-            seen.online == names
-            and seen.running.get("router") == names
-            and len(group) == 1
-            and None not in group
-            and bool(seen.running.get("fence-kappa"))
-            and bool(seen.running.get("fence-kappa-2"))
-        )
 
-    return cluster.wait_for("routers on three nodes, the group on one, fencing ready", holds, bound_s)
+WHOLE = "routers on three nodes, the group on one, fencing ready"
+
+
+def is_whole(seen: cluster.Status) -> bool:
+    names = frozenset(one.name for one in NODES)
+    return (
+        seen.online == names
+        and seen.running.get("router") == names
+        and group_on(seen) is not None
+        and bool(seen.running.get("fence-kappa"))
+        and bool(seen.running.get("fence-kappa-2"))
+    )
+
+
+def group_on(seen: cluster.Status) -> str | None:
+    """The one node on which all of the group runs."""
+    where = {seen.where(resource) for resource in ("vip", "web", "bot")}
+    return where.pop() if len(where) == 1 else None
+
+
+def forget_failures(seen: cluster.Status) -> None:
+    """What an operator does who has mended a cause: the cluster may try again where it had given up."""
+    on = node(seen.asked).container
+    docker("exec", on, "crm_resource", "--cleanup", doing="clearing the cluster's memory of failures", timeout=60)
 
 
 def down(quiet: bool = False) -> None:
@@ -241,11 +254,9 @@ def show() -> None:
     for row in sorted(rows.splitlines()):
         name, _, state = row.partition("\t")
         say(f"  {name.removeprefix('kappa-lab-'):<10} {state}")
-    for node in NODES:
+    for one in NODES:
         with contextlib.suppress(LabError):
-            say(
-                "\n" + docker("exec", node.container, "crm_mon", "-1", doing=f"asking {node.name}", timeout=20).rstrip()
-            )
+            say("\n" + docker("exec", one.container, "crm_mon", "-1", doing=f"asking {one.name}", timeout=20).rstrip())
             return
     say("No node answers crm_mon.")
 
