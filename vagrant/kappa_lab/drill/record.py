@@ -25,6 +25,8 @@ class Hit:
     """When it is known to have happened, or to have failed."""
     healed: float | None = None
     ends_node: bool = False
+    lasts: bool = True
+    """It is there until it is healed; else it is over when it has happened."""
 
 
 @dataclass
