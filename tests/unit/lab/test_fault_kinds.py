@@ -8,7 +8,7 @@ import pytest
 
 from kappa_lab import cables, disks, faults, lab
 from kappa_lab.errors import LabError
-from kappa_lab.faults import common, node, operator, telegram
+from kappa_lab.faults import node, operator, outside, telegram
 from kappa_lab.faults.kind import Target
 from kappa_lab.telegram.faults import Fault as ServersFault
 from kappa_lab.topology import NODES
@@ -57,8 +57,8 @@ def test_what_is_undone_is_tried_until_it_is_done(monkeypatch: pytest.MonkeyPatc
         if len(tried) < 3:
             raise LabError("It boots.")
 
-    monkeypatch.setattr(common, "runs", lambda _node: True)
-    common.insist("done", undo, NODE1)
+    monkeypatch.setattr(outside, "powered", lambda _node: True)
+    outside.insist("done", undo, NODE1)
     assert len(tried) == 3
 
 
@@ -66,14 +66,14 @@ def test_what_cannot_be_undone_says_why(monkeypatch: pytest.MonkeyPatch) -> None
     def undo() -> None:
         raise LabError("No such file.")
 
-    monkeypatch.setattr(common, "runs", lambda _node: True)
+    monkeypatch.setattr(outside, "powered", lambda _node: True)
     with pytest.raises(LabError, match=r"node1: after 0 s, still not: done \(No such file\.\)"):
-        common.insist("done", undo, NODE1, 0)
+        outside.insist("done", undo, NODE1, 0)
 
 
 def test_a_node_without_power_has_nothing_left_to_undo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common, "runs", lambda _node: False)
-    common.insist("done", lambda: pytest.fail("asked a node without power"), NODE1)
+    monkeypatch.setattr(outside, "powered", lambda _node: False)
+    outside.insist("done", lambda: pytest.fail("asked a node without power"), NODE1)
 
 
 def test_a_kernel_without_netem_refuses_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_where_packets_can_be_delayed_they_are(monkeypatch: pytest.MonkeyPatch) 
     shaped: list[tuple[str, tuple[str, ...]]] = []
     monkeypatch.setattr(node, "run", lambda *_, **__: "")
     monkeypatch.setattr(cables, "shape", lambda hit, how: shaped.append((hit.name, tuple(how))))
-    monkeypatch.setattr(common, "runs", lambda _node: True)
+    monkeypatch.setattr(outside, "powered", lambda _node: True)
     fault = faults.KINDS["delay"].make(Target((NODE2,), NODE1), {"milliseconds": 20.0})
     fault.inject()
     fault.heal()

@@ -5,8 +5,9 @@ from typing import Final
 
 from kappa_lab import cluster
 from kappa_lab.errors import LabError
-from kappa_lab.faults.common import asked, each, insist, on, until
+from kappa_lab.faults.inside import each, until
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
+from kappa_lab.faults.outside import asked, insist, on
 from kappa_lab.topology import Node
 
 BINARY: Final = "/usr/bin/kappa-bot"
@@ -54,7 +55,7 @@ def lie(node: Node) -> None:
     seen = cluster.status()
     if seen is not None and seen.where("bot") == node.name:
         on(asked(), "crm_resource", "--restart", "--resource", "bot", "--timeout", "60", timeout=90)
-        until(f"the bot on {node.name} has a clock that can be stepped", lambda: lied_to(node))
+        until(f"the bot on {node.name} has a clock that can be stepped", lambda: lied_to(node), 60)
 
 
 def truth(node: Node) -> None:

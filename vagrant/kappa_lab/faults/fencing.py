@@ -7,8 +7,9 @@ from typing import Final
 
 from kappa_lab import power
 from kappa_lab.errors import LabError
-from kappa_lab.faults.common import Make, power_on, runs, until
+from kappa_lab.faults.inside import until
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
+from kappa_lab.faults.outside import Make, power_on, powered
 from kappa_lab.power import Broker
 
 STALLED_S: Final = 6.0
@@ -32,7 +33,7 @@ def dead(*brokers: Broker) -> Make:
                 if not power.runs(broker):
                     power.start(sys.executable, broker)
             try:
-                until(f"{target.node.name} was shot and runs", lambda: runs(target.node), FENCED_S)
+                until(f"{target.node.name} was shot and runs", lambda: powered(target.node), FENCED_S)
             except LabError:
                 power_on(target.node)
 

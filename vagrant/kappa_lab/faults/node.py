@@ -8,8 +8,9 @@ from typing import Final
 from kappa_lab import cables, power
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
-from kappa_lab.faults.common import each, insist, on, power_on, runs, until
+from kappa_lab.faults.inside import each, until
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
+from kappa_lab.faults.outside import insist, on, power_on, powered
 from kappa_lab.run import run
 from kappa_lab.topology import Node
 
@@ -51,7 +52,7 @@ def kill_corosync(node: Node) -> None:
 def with_corosync(node: Node) -> None:
     """Where nobody shot the node its operator does: Pacemaker does not come back without it."""
     try:
-        until(f"Corosync runs on {node.name}", lambda: not runs(node) or _has_corosync(node), BOOT_S)
+        until(f"Corosync runs on {node.name}", lambda: not powered(node) or _has_corosync(node), BOOT_S)
     except LabError:
         power.cut(node)
     power_on(node)

@@ -6,8 +6,9 @@ from typing import Final
 from kappa_lab import cluster
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
-from kappa_lab.faults.common import asked, each, on, power_on, until
+from kappa_lab.faults.inside import each, until
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
+from kappa_lab.faults.outside import asked, on, power_on
 from kappa_lab.topology import Node
 
 GROUP: Final = "kappa"

@@ -6,8 +6,9 @@ from typing import Final
 from kappa_lab import cables, disks
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
-from kappa_lab.faults.common import each, insist, on, until
+from kappa_lab.faults.inside import each, until
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
+from kappa_lab.faults.outside import insist, on
 from kappa_lab.run import run
 from kappa_lab.topology import Node
 
@@ -88,7 +89,7 @@ def _end_eaters(node: Node) -> None:
 
 KINDS: Final = (
     Kind("disk-full", "The node's disk (its logs, Pacemaker's own files) is full.", each(disks.fill, disks.empty),
-         parameters={}),
+         ("active", "passive", "passives", "dc", "all")),
     Kind("run-full", "The node's /run (pid files, the agents' records) is full.", each(fill_run, empty_run),
          fences="maybe"),
     Kind("out-of-processes", "One program takes every process that the node may have.", out_of_processes,

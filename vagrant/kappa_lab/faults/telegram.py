@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from kappa_lab import cables, lab
-from kappa_lab.faults.common import each, insist
+from kappa_lab.faults.inside import each
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
+from kappa_lab.faults.outside import insist
 from kappa_lab.topology import TELEGRAM, Node
 
 UNREACHABLE: Final = "kappa-lab telegram-unreachable"

@@ -1,28 +1,14 @@
-"""What the faults of many areas are made of."""
+"""What is done to whole nodes, from outside, as their operator would."""
 
-import time
 from collections.abc import Callable, Mapping
 
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
+from kappa_lab.faults.inside import until
 from kappa_lab.faults.kind import Fault, Target, Value
 from kappa_lab.topology import NODES, Node
 
 Make = Callable[[Target, Mapping[str, Value]], Fault]
-
-
-def each(do: Callable[[Node], None], undo: Callable[[Node], None] = lambda _node: None) -> Make:
-    """The same thing done to each node that is hit, and undone at each."""
-
-    def make(target: Target, _given: Mapping[str, Value]) -> Fault:
-        return Fault(lambda: _all(do, target.nodes), lambda: _all(undo, target.nodes))
-
-    return make
-
-
-def _all(do: Callable[[Node], None], nodes: tuple[Node, ...]) -> None:
-    for node in nodes:
-        do(node)
 
 
 def on(node: Node, *command: str, timeout: float = 60) -> str:
@@ -30,19 +16,10 @@ def on(node: Node, *command: str, timeout: float = 60) -> str:
     return docker("exec", node.container, *command, doing=f"running {command[0]} on {node.name}", timeout=timeout)
 
 
-def runs(node: Node) -> bool:
-    """Has it power?"""
+def powered(node: Node) -> bool:
+    """Has it power? A frozen node has."""
     asked = docker("inspect", "--format", "{{.State.Running}}", node.container, doing=f"looking at {node.name}")
     return asked.strip() == "true"
-
-
-def until(what: str, holds: Callable[[], bool], bound_s: float = 60, every_s: float = 0.2) -> None:
-    """Look until it holds; LabError after `bound_s`."""
-    end = time.monotonic() + bound_s
-    while not holds():
-        if time.monotonic() > end:
-            raise LabError(f"After {bound_s:.0f} s, still not: {what}.")
-        time.sleep(every_s)
 
 
 def insist(what: str, do: Callable[[], object], node: Node, bound_s: float = 30) -> None:
@@ -53,7 +30,7 @@ def insist(what: str, do: Callable[[], object], node: Node, bound_s: float = 30)
     def done() -> bool:
         nonlocal trouble
         try:
-            if runs(node):
+            if powered(node):
                 do()
         except LabError as error:
             trouble = f" ({error})"
@@ -70,14 +47,14 @@ def power_on(node: Node) -> None:
     """Press its button, unless it runs: a broker may be doing the same."""
 
     def pressed() -> bool:
-        if not runs(node):
+        if not powered(node):
             try:
                 docker("start", node.container, doing=f"switching {node.name} on")
             except LabError:
                 return False
-        return runs(node)
+        return powered(node)
 
-    until(f"{node.name} is switched on", pressed)
+    until(f"{node.name} is switched on", pressed, 60)
 
 
 def asked() -> Node:
