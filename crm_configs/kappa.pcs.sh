@@ -78,8 +78,10 @@ p resource create vip ocf:kappa:vip ip="$VIP" prefix="$VIP_PREFIX" reset_connect
 p resource create web ocf:kappa:nginx config="$NGINX_CONFIG" status_url="$NGINX_STATUS_URL" \
   op start interval=0s timeout=20s op stop interval=0s timeout=20s \
   op monitor interval=7s timeout=10s op monitor interval=23s timeout=15s OCF_CHECK_LEVEL=10 --group kappa
-p resource create bot ocf:kappa:telegram-bot config="$BOT_CONFIG" user="$BOT_USER" \
-  op start interval=0s timeout=40s op stop interval=0s timeout=30s \
+# deaf_after: twice poll_timeout_s of the bot's configuration; it gives up a poll after that and 5 s, and tries anew at once. A start
+# that Telegram does not answer fails after its timeout, and only then is another node tried: no longer than a start may need.
+p resource create bot ocf:kappa:telegram-bot config="$BOT_CONFIG" user="$BOT_USER" deaf_after=20s \
+  op start interval=0s timeout=20s op stop interval=0s timeout=30s \
   op monitor interval=6s timeout=10s op monitor interval=13s timeout=15s OCF_CHECK_LEVEL=10 --group kappa
 p resource meta bot priority=10
 
