@@ -121,7 +121,7 @@ class Storm:
         card = card_of(strike, self._areas)
         give_up = 0.0
         while True:
-            waited, nodes = self._wait_until_fit(number, card)
+            waited, nodes, late = self._wait_until_fit(number, card)
             blow = Blow(number, strike, card, tuple(one.name for one in nodes), time.time())
             fault = card.kind.make(Target(nodes, node(self._active)), {**card.kind.parameters, **strike.given})
             name = f"fault-{number}"
@@ -130,7 +130,7 @@ class Storm:
             self.blows.append(blow)
             blow.happened.wait(self._patience.hold)
             if blow.hit or not blow.happened.is_set():
-                late = f", after waiting {waited:.0f} s" if waited >= 1 else ""
+                late = f"; waited {waited:.0f} s: {late}" if waited >= 1 else ""
                 self._world.say(f"{self._name(blow)}, {time.monotonic() - began:.0f} s into the storm{late}")
                 return
             self.blows.remove(blow)
@@ -177,8 +177,9 @@ class Storm:
             if blow.over.wait(blow.strike.heal_after_s + 2 * self._patience.heal) and blow.thread:
                 blow.thread.join()
 
-    def _wait_until_fit(self, number: int, card: Card) -> tuple[float, tuple[Node, ...]]:
-        began, tend_at = time.monotonic(), self._patience.tend
+    def _wait_until_fit(self, number: int, card: Card) -> tuple[float, tuple[Node, ...], str]:
+        """Seconds waited, who will be hit, and what was waited for last."""
+        began, tend_at, why_late = time.monotonic(), self._patience.tend, ""
         while True:
             standing = [blow for blow in self.blows if not blow.over.is_set()]
             seen = self._world.see(frozenset(name for b in standing if b.card.takes_a_node for name in b.nodes))
@@ -187,7 +188,8 @@ class Storm:
             nodes, why = self._fit(number, card, standing, seen)
             waited = time.monotonic() - began
             if not why:
-                return waited, nodes
+                return waited, nodes, why_late
+            why_late = why
             if waited > self._patience.fit:
                 what = f"fault {number} of {len(self._plan.strikes)}, {_named(card, nodes)}"
                 raise LabError(
@@ -212,7 +214,7 @@ class Storm:
     ) -> tuple[tuple[Node, ...], str]:
         """Whom the fault would hit now, and why it must not; "" where it may."""
         if not may_come(card, [blow.card for blow in standing]):
-            return (), "earlier faults stand"
+            return (), f"{', '.join(blow.card.kind.name for blow in standing)} must be over first"
         if seen is None:
             return (), "no node answers crm_mon"
         names = whom(card.on, seen, self._active, number)
