@@ -27,17 +27,19 @@ Every repetition is written to the file when it is done; Ctrl-C takes the lab do
 """
 
 import argparse
+import contextlib
 import random
+import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from kappa_lab import drill, lab
 from kappa_lab.errors import LabError
-from kappa_lab.paths import BUILD
+from kappa_lab.paths import BUILD, STATE
 from kappa_lab.progress import say, warn
 from tests.bench.failover import configurations, plot, prober, repetition, results
 
@@ -67,7 +69,7 @@ def measure(compared: configurations.Compared, faults: Sequence[str], repetition
         return
     say(f"{compared.name}: {len(todo)} repetitions")
     try:
-        with configurations.up(compared), prober.Prober() as http:
+        with _logs_kept(out), configurations.up(compared), prober.Prober() as http:
             for number, fault in todo:
                 sample = repetition.measure(compared, fault, moments[fault][number], number + 1, http)
                 results.write(results.plus(results.read(out), compared.name, fault, sample), out)
@@ -79,6 +81,19 @@ def measure(compared: configurations.Compared, faults: Sequence[str], repetition
     finally:
         with drill.uninterrupted():
             lab.down(quiet=True)
+
+
+@contextlib.contextmanager
+def _logs_kept(out: Path) -> Iterator[None]:
+    """When the block fails, what the nodes said is kept beside the figures: the lab is about to be taken down."""
+    try:
+        yield
+    except LabError as error:
+        folder = out.with_suffix(".logs")
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError, shutil.Error):
+            shutil.copytree(STATE / "log", folder, ignore=shutil.ignore_patterns("apt", "dpkg.log"))
+        raise LabError(str(error), f"What the nodes said: {folder}.") from None
 
 
 def show(out: Path) -> None:

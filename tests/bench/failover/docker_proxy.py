@@ -1,7 +1,8 @@
-"""A filter before the container engine's API, for the stock configuration's fence agent; the bench's, and nobody else's.
+"""A filter before the container engine's API, for the stock configuration's fence agent; the bench's, nobody else's.
 
 Debian's fence_docker speaks the engine's own API over TLS, and that API is root on the host. So the nodes are given
-this in its place: it lists the lab's nodes, says whether one runs, kills one, starts one, and refuses all else. Its certificate is its own and nobody vouches for it: the agent is told to take any (`ssl_insecure`).
+this in its place: it lists the lab's nodes, says whether one runs, kills one, starts one, and refuses all else. Its
+certificate is its own and nobody vouches for it: the agent is told to take any (`ssl_insecure`).
 """
 
 import http.client
@@ -20,6 +21,7 @@ from kappa_lab import engine
 from kappa_lab.run import run
 from kappa_lab.topology import NODES, RINGS
 
+HOST: Final = RINGS[0].host
 PORT: Final = 7720
 NAMES: Final = frozenset(node.container for node in NODES)
 LIST: Final = re.compile(r"/v[\d.]+/containers/json\?all=1")
@@ -138,7 +140,7 @@ def serving(folder: Path) -> Iterator[None]:
     """Serve on the host's address of the first ring while the caller works."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate(folder))
-    server = _Server(RINGS[0].host, context)
+    server = _Server(HOST, context)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="docker-proxy", daemon=True
     )

@@ -1,4 +1,4 @@
-"""The picture of it, as SVG: each repetition a dot on an axis of seconds, its median a line, its losses beside it. Pure."""
+"""The picture of it, as SVG: a dot a repetition on an axis of seconds, a line at the median, losses beside. Pure."""
 
 import math
 import statistics
