@@ -1,6 +1,6 @@
 """The bot of the stock configuration: the same dialogue, written in python-telegram-bot's ordinary way.
 
-    bot.py TOKEN_FILE BASE_URL MONGODB_URI PASSWORD_FILE
+    bot.py TOKEN_FILE BASE_URL MONGODB_URI PASSWORD_FILE [DATABASE]
 
 As the library's own examples have it: its Updater polls and confirms a batch with the next poll, done or not; a
 ConversationHandler in the process's memory knows how far each user is; a place is stored with a plain insert and is
@@ -188,12 +188,13 @@ def conversation(bot: Bot) -> "ConversationHandler[Context]":
 
 
 def main() -> None:
-    token, base_url, uri, password = sys.argv[1:]
+    token, base_url, uri, password, *more = sys.argv[1:]
+    database = more[0] if more else "kappa"
     client: AsyncMongoClient[Document] = AsyncMongoClient(
-        uri, username="kappa_bot", password=Path(password).read_text().strip(), authSource="kappa"
+        uri, username="kappa_bot", password=Path(password).read_text().strip(), authSource=database
     )
     application = Application.builder().token(Path(token).read_text().strip()).base_url(base_url).build()
-    application.add_handler(conversation(Bot(client["kappa"])))
+    application.add_handler(conversation(Bot(client[database])))
     application.run_polling()
 
 
