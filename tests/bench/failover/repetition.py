@@ -32,9 +32,9 @@ ANSWERED_BEFORE: Final = 10
 LEAST_S: Final = 0.6
 """A shorter stretch without an answer is no outage: about fourteen answers a second are expected."""
 BOUND_S: Final = 90.0
-DRAIN_S: Final = 8.0
+DRAIN_S: Final = 6.0
 """So long may the dialogues that are open at the end take to come to theirs."""
-SETTLE_S: Final = 3.0
+SETTLE_S: Final = 1.0
 """And so long an answer to an update that nobody goes on from."""
 
 
