@@ -18,7 +18,8 @@ How it is measured, for both alike:
   moments in both configurations: right after a monitor, a fault lasts longest.
 - Updates lost and places stored twice are counted by the drills' own judge, from the journal and MongoDB, over all
   repetitions. A bot that forgets who was half-way through a dialogue leaves their next message without an answer: it
-  is lost to them. Stock's database has no unique index that would refuse a place for the second time.
+  is lost to them. (What the library would keep in a file would not be on the next node.) Stock's database has no
+  unique index that would refuse a place for the second time.
 - Between two repetitions the lab is whole again: three nodes online, the group on one, fencing ready, failures
   forgotten.
 
