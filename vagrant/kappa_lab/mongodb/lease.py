@@ -8,6 +8,7 @@ written. One JSON object a line:
   `taken`, `renewed` or `released`
 - `wrote`: one transaction: the `epochs` that its documents carry, whether it was `guarded` by raising the lease's
   counter, and the collections it went `into`
+- `blind`: from now on MongoDB cannot be asked
 - `hole`: from `t` `until` then MongoDB could not be asked; `resumed` when all that was written meanwhile was read after
 
 `t` is the writing member's clock, epoch seconds; `at` is MongoDB's own time, in its order. SIGHUP ends the file in good
@@ -255,7 +256,9 @@ class Follower:
     def _lost(self, error: PyMongoError) -> None:
         if not self._witness.begun:
             return  # nothing was promised yet
-        self._blind = self._blind or time.time()
+        if self._blind is None:
+            self._blind = time.time()
+            self._witness.note("blind", self._blind)
         if isinstance(error, OperationFailure) and error.code == HISTORY_LOST:
             self._witness.note("hole", self._blind, until=time.time(), resumed=False)
             self._blind = self._token = None
