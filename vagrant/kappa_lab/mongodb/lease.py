@@ -219,9 +219,10 @@ class Follower:
                 self._follow()
             except PyMongoError as error:
                 self._lost(error)
-                if self._asked.turn or self._asked.end:
+                if self._asked.turn:
                     self._unread()
                 time.sleep(RETRY_S)
+        self._unread()
         self._witness.end(self._asked.since)
 
     def _follow(self) -> None:
@@ -264,12 +265,11 @@ class Follower:
             self._blind = self._token = None
 
     def _unread(self) -> None:
-        """The file is to end while MongoDB cannot be asked."""
-        if not self._witness.begun:
+        """The file is to end; where MongoDB cannot be asked, what was written last is not in it."""
+        if self._blind is None:
             return
-        if self._blind is not None:
-            self._witness.note("hole", self._blind, until=time.time(), resumed=False)
-            self._blind = time.time()
+        self._witness.note("hole", self._blind, until=time.time(), resumed=False)
+        self._blind = time.time()
         if self._asked.turn and not self._asked.end:
             self._asked.turn = False
             self._witness.turn(time.time())
