@@ -67,7 +67,7 @@ def passed_on(evidence: Evidence, old: Turn, new: Turn) -> bool:
     start, end = old.span.end, new.span.start
     if evidence.power_ is not None and off_between(evidence, old.node, start - period(evidence), end):
         return True
-    following = [take for take in evidence.takes() if take.t >= start]
+    following = [take for take in evidence.takes if take.t >= start]
     return bool(following) and following[0].node != old.node
 
 

@@ -10,6 +10,7 @@ from kappa_lab.judge.fencing import rejoined, subject
 from kappa_lab.judge.history import Answered, Event, Fenced, MemberLost, Reply, Update
 from kappa_lab.judge.intervals import Interval
 from kappa_lab.judge.tolerances import UNDISTURBED_S
+from kappa_lab.judge.turns import mended
 from kappa_lab.judge.verdict import Answers, Timeline
 
 
@@ -60,12 +61,10 @@ def outages(evidence: Evidence) -> list[Interval]:
 def heal(evidence: Evidence) -> float | None:
     """When the drill began to undo its first fault; None when it undid none.
 
-    A fault is `healed` when that is done and has had its effect: who is answered before that may well be answered
-    because of it. So the step counts, from when it began.
+    Who is answered while a fault is being healed may well be answered because of it: so what counts is the beginning.
     """
-    steps = [step.t for step in evidence.drill.steps if step.what.startswith("heal ") or step.what == "whole"]
-    healed = [hit.healed for hit in evidence.drill.faults if hit.healed is not None]
-    return min((t for t in (*steps, *healed) if t >= evidence.fault.t), default=None)
+    began = mended(evidence, evidence.fault.t)
+    return began if began < evidence.drill.finished else None
 
 
 def counted_from(evidence: Evidence) -> float:
