@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kappa_lab import judge, lab, scenario
+from kappa_lab import environment, judge, lab, report, scenario
 from kappa_lab.drill import evidence, session
 from kappa_lab.drill.record import Hit
 from kappa_lab.errors import LabError
@@ -61,9 +61,9 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fake:
     monkeypatch.setattr(session, "Play", Play)
     monkeypatch.setattr(session, "predicted", lambda scenario: None)
     monkeypatch.setattr(session, "tidy", lambda: None)
-    monkeypatch.setattr(session.environment, "describe", dict)
+    monkeypatch.setattr(environment, "describe", dict)
     monkeypatch.setattr(judge, "judge", fake.judge)
-    monkeypatch.setattr(session.report, "write", lambda verdict, history, out: (out / "report.html").write_text("r"))
+    monkeypatch.setattr(report, "write", lambda verdict, history, out: (out / "report.html").write_text("r"))
     monkeypatch.setattr(lab, "marked", lambda: None)
     monkeypatch.setattr(lab, "up", fake.up)
     monkeypatch.setattr(lab, "ready", lambda *_: fake.did.append("ready"))
@@ -92,8 +92,12 @@ def plan(count: int) -> list[tuple[scenario.Scenario, int]]:
     return [(CUT, seed) for seed in range(1, count + 1)]
 
 
+def folder() -> Path:
+    return Path(vars(session)["DRILLS"])
+
+
 def latest() -> Path:
-    return (session.DRILLS / "latest").resolve()
+    return (folder() / "latest").resolve()
 
 
 def test_a_lab_that_is_whole_is_kept_for_the_next_drill(fake: Fake) -> None:
@@ -103,8 +107,8 @@ def test_a_lab_that_is_whole_is_kept_for_the_next_drill(fake: Fake) -> None:
         "01-power-cut", "02-power-cut", "03-power-cut",
     ]  # fmt: skip
     assert json.loads((latest() / "03-power-cut" / "drill.json").read_text())["seed"] == 3
-    report = json.loads((latest() / "report.json").read_text())
-    assert report["passed"] is True and len(report["drills"]) == 3
+    told = json.loads((latest() / "report.json").read_text())
+    assert told["passed"] is True and len(told["drills"]) == 3
 
 
 def test_one_drill_alone_lies_directly_in_its_folder(fake: Fake) -> None:
@@ -118,8 +122,8 @@ def test_after_a_drill_that_failed_the_next_has_a_new_lab(fake: Fake) -> None:
     fake.drills = [reaches, stops]
     assert session.run(plan(3)) is False
     assert fake.did == ["up", "drill 1", "down", "up", "drill 2", "down", "up", "drill 3", "down"]
-    report = json.loads((latest() / "report.json").read_text())
-    assert [one["passed"] for one in report["drills"]] == [False, False, True]
+    told = json.loads((latest() / "report.json").read_text())
+    assert [one["passed"] for one in told["drills"]] == [False, False, True]
 
 
 def test_an_interrupted_drill_leaves_nothing(fake: Fake) -> None:
@@ -127,7 +131,7 @@ def test_an_interrupted_drill_leaves_nothing(fake: Fake) -> None:
     with pytest.raises(KeyboardInterrupt):
         session.run(plan(1))
     assert fake.did[-1] == "down"
-    assert list(session.DRILLS.iterdir()) == []
+    assert list(folder().iterdir()) == []
 
 
 def test_an_interrupted_run_keeps_the_report_of_what_had_ended(fake: Fake) -> None:
@@ -158,3 +162,14 @@ def test_a_lone_drill_that_did_not_come_to_its_fault_says_so_and_leaves_its_repo
     with pytest.raises(LabError, match="Three nodes did not come online"):
         session.run(plan(1))
     assert (latest() / "report.html").exists()
+
+
+def test_a_defect_in_one_drill_does_not_cost_the_next(fake: Fake) -> None:
+    def defect(record: Any) -> None:
+        reaches(record)
+        raise KeyError("node9")
+
+    fake.drills = [defect]
+    assert session.run(plan(2)) is False
+    assert fake.did == ["up", "drill 1", "down", "up", "drill 2", "down"]
+    assert "KeyError: 'node9'" in (latest() / "01-power-cut" / "traceback.txt").read_text()
