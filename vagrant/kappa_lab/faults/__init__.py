@@ -9,5 +9,5 @@ from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 __all__ = ["KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
 KINDS: Final[Mapping[str, Kind]] = {
-    kind.name: kind for area in (bot, mongodb, nginx, node, router, vip) for kind in area.KINDS
+    kind.name: kind for area in (node, bot, router, mongodb, nginx, vip) for kind in area.KINDS
 }
