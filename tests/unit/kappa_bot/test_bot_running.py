@@ -300,6 +300,9 @@ def test_a_foreign_poller_is_reported_and_not_fought(lab: BotLab) -> None:
     try:
         until(lambda: bot.status()["conflicts"] >= 1, "conflicts are counted", within=30)
         assert "Conflict" in bot.status()["telegram"]
+        # Between two conflicts a poll that does not wait is served: it is said all the same.
+        until(lambda: "another program polls" in bot.status()["reason"], "it says that there is another", within=60)
+        until(lambda: "another program polls with this bot's token" in bot.said(), "in its log too")
     finally:
         over.set()
         thread.join()
