@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kappa_lab import cluster, lab, power, roles
 from kappa_lab.engine import docker
@@ -95,12 +95,19 @@ def _silence(scene: Scene, given: Given) -> bool:
 
 
 def _fenced(scene: Scene, given: Given) -> bool:
-    off = set()
-    for line in power.audit():
-        entry = json.loads(line)
-        if entry["t"] >= scene.first and entry["action"] in ("off", "reboot") and entry["ok"]:
-            off |= {entry["plug"]} if entry.get("after") == "off" else set()
+    off = {
+        entry.get("plug") for entry in map(_entry, power.audit())
+        if entry.get("t", 0) >= scene.first and entry.get("action") in ("off", "reboot")
+        and entry.get("ok") is True and entry.get("after") == "off"
+    }  # fmt: skip
     return off >= set(scene.nodes(given["on"]))
+
+
+def _entry(line: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(line))
+    except (ValueError, TypeError):
+        return {}  # half written yet
 
 
 def _seen(holds: Callable[[cluster.Status, Scene, Given], bool]) -> Callable[[Scene, Given], bool]:

@@ -78,3 +78,19 @@ def test_only_what_is_well_counts() -> None:
     assert seen.where("bot") is None
     assert seen.where("vip") is None
     assert seen.where("fence-kappa") == "node1"
+
+
+FAILURES = """<failures>
+  <failure op_key="bot_monitor_6000" node="node1" exitstatus="not running" exitcode="7" call="31" status="complete"
+           last-rc-change="2026-11-23 12:00:01Z" queued="0" exec="0" interval="6000" task="monitor"/>
+  <failure op_key="router:1_stop_0" node="node2" exitstatus="error" exitcode="1" last-rc-change="whenever"/>
+ </failures>"""
+
+
+def test_the_failures_that_the_cluster_remembers_are_read() -> None:
+    seen = cluster.parse("node1", XML.replace("</pacemaker-result>", FAILURES + "</pacemaker-result>"))
+    assert seen.dc == "node2"
+    assert seen.failures == (
+        cluster.Failure("bot", "node1", NOW - 4),
+        cluster.Failure("router", "node2", 0.0),
+    )

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +19,11 @@ from kappa_lab.topology import NODES
 
 JOURNALS: Final = STATE / "journal"
 TELEGRAM: Final = "telegram.jsonl"
-WATCHERS: Final[Mapping[str, str]] = {"wire.jsonl": "kappa-lab-watcher"}
-"""What else is written while a lab stands, and the container that begins a new segment of it on SIGHUP."""
+WATCHERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "kappa-lab-watcher": ("wire.jsonl",),
+    "kappa-lab-lease": ("lease.jsonl",),
+}
+"""The containers that watch while a lab stands, and what each writes: on SIGHUP it begins a new segment of all."""
 SEGMENT_S: Final = 10.0
 UNREAD: Final = ("apt", "dpkg.log")
 
@@ -29,8 +33,8 @@ def rotate() -> dict[str, Path]:
     out."""
     ended: dict[str, Path] = {}
     due: dict[str, Path] = {}
-    for name, container in WATCHERS.items():
-        due[name] = aside(JOURNALS / name)
+    for container, names in WATCHERS.items():
+        due |= {name: aside(JOURNALS / name) for name in names}
         with contextlib.suppress(LabError):
             docker("kill", "--signal", "HUP", container, doing=f"asking {container} for a new segment")
     with contextlib.suppress(LabError):
@@ -88,7 +92,7 @@ def collect(folder: Path, since: float) -> None:
         )  # fmt: skip
         (folder / "records.json").write_text(held)
     ended = rotate()
-    for name in (TELEGRAM, *WATCHERS):
+    for name in (TELEGRAM, *chain.from_iterable(WATCHERS.values())):
         # without a segment that was ended in good order there is the one that was not, and the judge sees it
         with contextlib.suppress(OSError):
             shutil.copyfile(ended.get(name, JOURNALS / name), folder / name)

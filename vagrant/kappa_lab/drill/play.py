@@ -52,7 +52,7 @@ class Play:
             for step in scenario.steps:
                 self.take(step)
             self.mend()
-        except LabError:
+        except Exception:
             self.heal_what_can_be()
             raise
         with self.stage("traffic after", "traffic goes on"):
@@ -81,8 +81,8 @@ class Play:
             with shown(said):
                 yield stage
             stage.ok = True
-        except LabError as error:
-            stage.why = str(error)
+        except Exception as error:
+            stage.why = str(error) or type(error).__name__
             raise
         finally:
             stage.ended = time.time()
@@ -147,7 +147,7 @@ class Play:
     def heal_what_can_be(self) -> None:
         """After a drill that failed: what is left must not outlive it."""
         for live in reversed(list(self.live)):
-            with contextlib.suppress(LabError):
+            with contextlib.suppress(Exception):  # why the drill failed is known; what it left goes with the lab
                 self._heal(live)
 
     # -- waiting --
@@ -185,25 +185,25 @@ class Play:
         if expected := set(self.record.fenced):
             with self.stage("fenced", f"fenced: {', '.join(sorted(expected))}"):
                 wait(f"{', '.join(sorted(expected))} proven off", self._all_fenced, bounds.answer_s)
-        failures: list[LabError] = []
+        failures: list[Exception] = []
         healing = threading.Thread(target=self._heal_left, args=(failures,), name="healing", daemon=True)
         left = ", ".join(live.hit.kind for live in reversed(self.live))
         with self.stage("whole", "waiting until the lab is whole again" + (f", healing {left}" if left else "")):
             healing.start()
             self._wait_whole(bounds.rejoin_s, healing, failures)
 
-    def _heal_left(self, failures: list[LabError]) -> None:
+    def _heal_left(self, failures: list[Exception]) -> None:
         try:
             for live in reversed(list(self.live)):
                 self._heal(live)
-        except LabError as error:
-            failures.append(error)
+        except Exception as error:
+            failures.append(error)  # raised by whoever waits
 
     def _all_fenced(self) -> bool:
         every = self.record.fenced
         return all(predicates.KINDS["fenced"].holds(self.scene, {"on": name}) for name in every)
 
-    def _wait_whole(self, bound_s: float, healing: threading.Thread, failures: list[LabError]) -> None:
+    def _wait_whole(self, bound_s: float, healing: threading.Thread, failures: list[Exception]) -> None:
         away = {name for hit in self.record.hits for name in hit.nodes} | set(self.record.fenced)
         patient_until: float | None = None
 

@@ -8,6 +8,7 @@ import contextlib
 import shutil
 import signal
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,7 @@ def run(plan: Sequence[tuple[Scenario, int]]) -> bool:
             if failure and not reached and (alone or unable == TRIES):
                 point_latest(folder)
                 raise failure
-            if not verdict.passed or failure:
+            if number < len(plan) and not verdict.passed:
                 stand.take_down()
     finally:
         with uninterrupted():
@@ -123,6 +124,10 @@ def one(stand: Stand, scenario: Scenario, seed: int, folder: Path) -> tuple[Verd
                 raise LabError(follower.failed)
         except LabError as error:
             failure = error
+        except Exception as error:
+            # one fault's defect is not to cost the drills that come after it
+            (folder / "traceback.txt").write_text(traceback.format_exc())
+            failure = LabError(f"The lab's own code failed: {type(error).__name__}: {error}.", "See traceback.txt.")
         with step("collecting the evidence"):
             evidence.collect(folder, record.started)
             record.write(folder)
