@@ -26,7 +26,7 @@ MARK = STATE / "lab.json"
 PROJECT = "kappa-lab"
 COMPOSE = ROOT / "vagrant" / "compose.yaml"
 REPLICA_SET = f"mongodb://{','.join(f'{m}:27017' for m in MEMBERS)}/?replicaSet=kappa0"
-CONTAINERS = len(NODES) + len(MEMBERS) + 2
+CONTAINERS = len(NODES) + len(MEMBERS) + 3
 NODE_CIB = "/usr/share/kappa-ha/cib.xml"
 
 

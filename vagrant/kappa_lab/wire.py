@@ -1,4 +1,5 @@
-"""Watch from the wire who holds the virtual IP: ask by ARP every period, write down every answer.
+"""Watch from the wire who holds the virtual IP: ask by ARP every period, write down every answer. And, beside that, who
+serves on it: see `kappa_lab.served`.
 
 The watcher asks the network, not the cluster: a frozen node's kernel still answers for an address that it still has,
 whatever Pacemaker believes. It is run in a container of its own on the lab's service network. SIGHUP ends the file in
@@ -19,6 +20,7 @@ from typing import TextIO
 import click
 
 from kappa_lab.segments import aside
+from kappa_lab.served import Asker
 
 ETHERTYPE_ARP = 0x0806
 BROADCAST = b"\xff" * 6
@@ -115,11 +117,14 @@ def watch(own: str, target: str, period: float, witness: Witness) -> None:
         mac: bytes = wire.getsockname()[4]
         frame = request(mac, own, target)
         number = 0
+        web = Asker(target).start()
         due = time.monotonic()
         while True:
             number += 1
             if witness.due:
                 witness.rotate()
+            for seen in web.answers():
+                witness.note(**seen)
             # written before it is sent: an answer never stands in the file ahead of its question
             witness.note(e="probe", t=time.time(), round=number)
             wire.send(frame)

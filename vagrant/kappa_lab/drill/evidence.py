@@ -19,7 +19,10 @@ from kappa_lab.topology import NODES
 
 JOURNALS: Final = STATE / "journal"
 TELEGRAM: Final = "telegram.jsonl"
-WATCHERS: Final[Mapping[str, tuple[str, ...]]] = {"kappa-lab-watcher": ("wire.jsonl",)}
+WATCHERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "kappa-lab-watcher": ("wire.jsonl",),
+    "kappa-lab-lease": ("lease.jsonl",),
+}
 """The containers that watch while a lab stands, and what each writes: on SIGHUP it begins a new segment of all."""
 SEGMENT_S: Final = 10.0
 UNREAD: Final = ("apt", "dpkg.log")

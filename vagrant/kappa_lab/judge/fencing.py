@@ -179,7 +179,13 @@ def rejoined(evidence: Evidence, node: str | None = None) -> Online | None:
         return None
     gone = _gone(evidence, node)
     back = [event for event in of(evidence.cluster, Online) if event.node == node and event.t >= gone]
-    return back[0] if back else None
+    return back[0] if back else _whole(evidence, node, gone)
+
+
+def _whole(evidence: Evidence, node: str, gone: float) -> Online | None:
+    """The drill waited until all nodes were online with their routers: then this one was, at the latest."""
+    ended = [step.ended for step in evidence.drill.steps if step.what == "whole" and step.ok]
+    return next((Online(t, node) for t in ended if t is not None and t >= gone), None)
 
 
 def _gone(evidence: Evidence, node: str) -> float:

@@ -363,8 +363,8 @@ class Taken:
 
     what: str
     t: float
-    ended: float
     ok: bool
+    ended: float | None = None
     why: str = ""
 
 

@@ -58,8 +58,14 @@ def outages(evidence: Evidence) -> list[Interval]:
 
 
 def heal(evidence: Evidence) -> float | None:
-    """When the first fault was undone by the drill; None when none was."""
-    return min((hit.healed for hit in evidence.drill.faults if hit.healed is not None), default=None)
+    """When the drill began to undo its first fault; None when it undid none.
+
+    A fault is `healed` when that is done and has had its effect: who is answered before that may well be answered
+    because of it. So the step counts, from when it began.
+    """
+    steps = [step.t for step in evidence.drill.steps if step.what.startswith("heal ") or step.what == "whole"]
+    healed = [hit.healed for hit in evidence.drill.faults if hit.healed is not None]
+    return min((t for t in (*steps, *healed) if t >= evidence.fault.t), default=None)
 
 
 def counted_from(evidence: Evidence) -> float:
