@@ -18,7 +18,8 @@ def test_a_passed_drill_in_a_few_lines(recorded: History, tmp_path: Path) -> Non
     assert f"updates sent {verdict.figures.updates_sent}, lost 0; places stored twice 0" in text
     for finding in verdict.findings:
         assert any(line.startswith("  held") and finding.name in line and finding.measured in line for line in lines)
-    assert len(lines) <= 25
+    assert len(lines) <= 30
+    assert "  predicted (node-lost): 4.500 s typically, 9.000 s at the worst; measured: " in text
     assert max(map(len, lines)) <= 120
     assert "Why it failed" not in text
 

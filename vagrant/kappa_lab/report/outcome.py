@@ -142,7 +142,7 @@ def _faults(record: Mapping[str, Any]) -> Iterable[str]:
     several = _list(record.get("faults")) or [record.get("fault")]
     for fault in filter(None, map(_table, several)):
         hit = fault.get("nodes", fault.get("node"))
-        names = ", ".join(map(str, hit)) if isinstance(hit, list) else str(hit or "")
+        names = ", ".join(map(str, hit)) if isinstance(hit, (list, tuple)) else str(hit or "")
         yield f"{fault.get('kind', '?')} on {names}" if names else str(fault.get("kind", "?"))
 
 
@@ -151,7 +151,7 @@ def _table(value: object) -> Mapping[str, Any]:
 
 
 def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return list(value) if isinstance(value, (list, tuple)) else []
 
 
 def _number(value: object) -> float | None:
