@@ -92,17 +92,30 @@ def _changed(text: str) -> float:
     return datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00").timestamp() if found else 0.0
 
 
+ASK_S: Final = 8.0
+_asked = list(NODES)
+"""In the order in which they are asked: one that hangs, or is cut off, costs its time once."""
+
+
 def status() -> Status | None:
-    """What the first node that answers says, or None when none does."""
-    for node in NODES:
+    """What the first node says that answers and has quorum; where none has, what the first says that answers at all.
+
+    A node that was cut off from the others sees only itself, and would tell of its own misery as if it were all.
+    """
+    alone: Status | None = None
+    for node in tuple(_asked):
         try:
-            xml = docker(
-                "exec", node.container, "crm_mon", "-1", "--output-as=xml", doing=f"asking {node.name}", timeout=20
+            question = ("crm_mon", "-1", "--output-as=xml")
+            seen = parse(
+                node.name, docker("exec", node.container, *question, doing=f"asking {node.name}", timeout=ASK_S)
             )
-            return parse(node.name, xml)
         except (LabError, ElementTree.ParseError):
-            continue
-    return None
+            seen = None
+        if seen is not None and seen.quorum:
+            return seen
+        alone = alone or seen
+        _asked[:] = [*(one for one in _asked if one is not node), node]
+    return alone
 
 
 def wait_for(what: str, holds: Callable[[Status], bool], bound_s: float, every_s: float = 0.5) -> Status:

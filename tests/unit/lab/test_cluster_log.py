@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from kappa_lab import cluster
+from kappa_lab.errors import LabError
+from kappa_lab.topology import NODES
 
 NOW = datetime(2026, 11, 23, 12, 0, 5, tzinfo=UTC).timestamp()
 LOST = (
@@ -94,3 +96,26 @@ def test_the_failures_that_the_cluster_remembers_are_read() -> None:
         cluster.Failure("bot", "node1", NOW - 4),
         cluster.Failure("router", "node2", 0.0),
     )
+
+
+def test_a_node_that_is_cut_off_is_not_believed_while_another_has_quorum(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    alone = {"kappa-lab-node1"}
+
+    def docker(_exec: str, container: str, *_question: str, **_: object) -> str:
+        asked.append(container[-5:])
+        if container.endswith("node2"):
+            raise LabError("asking node2: docker had not ended after 8 s.")
+        return XML.replace('with_quorum="true"', f'with_quorum="{str(container not in alone).lower()}"')
+
+    monkeypatch.setattr(cluster, "docker", docker)
+    monkeypatch.setattr(cluster, "_asked", list(NODES))
+    seen = cluster.status()
+    assert seen is not None and (seen.asked, seen.quorum) == ("node3", True)
+    # who answered well is asked first from now on
+    assert (seen := cluster.status()) is not None and seen.asked == "node3"
+    assert asked == ["node1", "node2", "node3", "node3"]
+    alone.add("kappa-lab-node3")
+    seen = cluster.status()
+    assert seen is not None and (seen.asked, seen.quorum) == ("node3", False)
+    assert sorted(asked[4:]) == ["node1", "node2", "node3"]

@@ -24,6 +24,7 @@ class Hit:
     done: float = 0.0
     """When it is known to have happened, or to have failed."""
     healed: float | None = None
+    """When it was undone, and that had had its effect; the step, or stage, that healed says when that began."""
     ends_node: bool = False
 
 
