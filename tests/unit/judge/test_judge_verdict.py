@@ -487,7 +487,7 @@ BROKEN: list[tuple[Breaks, set[str], str]] = [
     (node_never_up, {WHOLE}, r"node3 never came up"),
     (
         expectation_not_known,
-        {SERVICE, TIMELINE},
+        {SERVICE},
         r"Not judged: service as expected, because it is expected .* 'dances'",
     ),
     (fault_hit_no_node, {WHOLE}, r"A fault hit 'node9', which drill\.json does not list among the nodes"),

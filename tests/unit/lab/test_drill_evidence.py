@@ -34,9 +34,10 @@ class Witnesses:
     def docker(self, *args: str, **_: object) -> str:
         if args[:1] == ("exec",):
             raise LabError("There is no MongoDB.")
-        assert args == ("kill", "--signal", "HUP", "kappa-lab-watcher")
-        if "watcher" not in self.gone:
-            self.end("wire.jsonl")
+        assert args[:3] == ("kill", "--signal", "HUP")
+        who = args[3].removeprefix("kappa-lab-")
+        if who not in self.gone:
+            self.end({"watcher": "wire.jsonl", "lease": "lease.jsonl"}[who])
         return ""
 
 
@@ -44,7 +45,7 @@ class Witnesses:
 def witnesses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Witnesses:
     journals = tmp_path / "journal"
     journals.mkdir()
-    for name in ("telegram.jsonl", "wire.jsonl"):
+    for name in ("telegram.jsonl", "wire.jsonl", "lease.jsonl"):
         (journals / name).write_text(f"{name} of this drill\n")
     found = Witnesses(journals)
     monkeypatch.setattr(evidence, "STATE", tmp_path)
@@ -66,6 +67,7 @@ def test_a_drill_gets_the_segments_that_were_ended_for_it(witnesses: Witnesses, 
     assert collected(tmp_path / "first") == {
         "telegram.jsonl": "telegram.jsonl of this drill\n",
         "wire.jsonl": "wire.jsonl of this drill\n",
+        "lease.jsonl": "lease.jsonl of this drill\n",
         "power.jsonl": '{"t": 10.0}\n{"t": 11.0}\nhalf a li\n',
     }
     assert collected(tmp_path / "second")["wire.jsonl"] == "the next\n"

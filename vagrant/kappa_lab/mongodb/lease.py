@@ -8,6 +8,7 @@ written. One JSON object a line:
   `taken`, `renewed` or `released`
 - `wrote`: one transaction: the `epochs` that its documents carry, whether it was `guarded` by raising the lease's
   counter, and the collections it went `into`
+- `blind`: from now on MongoDB cannot be asked
 - `hole`: from `t` `until` then MongoDB could not be asked; `resumed` when all that was written meanwhile was read after
 
 `t` is the writing member's clock, epoch seconds; `at` is MongoDB's own time, in its order. SIGHUP ends the file in good
@@ -218,9 +219,10 @@ class Follower:
                 self._follow()
             except PyMongoError as error:
                 self._lost(error)
-                if self._asked.turn or self._asked.end:
+                if self._asked.turn:
                     self._unread()
                 time.sleep(RETRY_S)
+        self._unread()
         self._witness.end(self._asked.since)
 
     def _follow(self) -> None:
@@ -255,18 +257,19 @@ class Follower:
     def _lost(self, error: PyMongoError) -> None:
         if not self._witness.begun:
             return  # nothing was promised yet
-        self._blind = self._blind or time.time()
+        if self._blind is None:
+            self._blind = time.time()
+            self._witness.note("blind", self._blind)
         if isinstance(error, OperationFailure) and error.code == HISTORY_LOST:
             self._witness.note("hole", self._blind, until=time.time(), resumed=False)
             self._blind = self._token = None
 
     def _unread(self) -> None:
-        """The file is to end while MongoDB cannot be asked."""
-        if not self._witness.begun:
+        """The file is to end; where MongoDB cannot be asked, what was written last is not in it."""
+        if self._blind is None:
             return
-        if self._blind is not None:
-            self._witness.note("hole", self._blind, until=time.time(), resumed=False)
-            self._blind = time.time()
+        self._witness.note("hole", self._blind, until=time.time(), resumed=False)
+        self._blind = time.time()
         if self._asked.turn and not self._asked.end:
             self._asked.turn = False
             self._witness.turn(time.time())
