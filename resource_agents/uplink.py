@@ -220,7 +220,11 @@ def _wrong_address(raw: str) -> str:
 
 
 def _wrong_addresses(raw: str) -> str:
-    return next((wrong for one in raw.split(",") if (wrong := _wrong_address(one.strip()))), "")
+    for one in raw.split(","):
+        wrong = "is not host:port" if one.strip() == NOT_MEASURED else _wrong_address(one.strip())
+        if wrong:
+            return wrong
+    return ""
 
 
 def _attribute(name: str, default: str, short: str, long: str) -> Parameter:

@@ -425,6 +425,8 @@ def test_a_record_of_an_earlier_life_of_the_machine_counts_for_nothing(uplink: U
         ("router", "127.0.0.1:27017/x"),
         ("router", "[::1]"),
         ("data_tier", "127.0.0.1:1,somewhere"),
+        ("data_tier", "127.0.0.1:1,"),
+        ("data_tier", "none"),
         ("telegram_attribute", "two words"),
         ("telegram_attribute", "kappa-router"),
         ("results", "0"),
