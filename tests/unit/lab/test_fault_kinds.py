@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kappa_lab import cables, disks, faults, lab
+from kappa_lab import cables, disks, faults, lab, power
 from kappa_lab.errors import LabError
-from kappa_lab.faults import node, operator, outside, telegram
+from kappa_lab.faults import fencing, node, operator, outside, telegram
 from kappa_lab.faults.kind import Target
 from kappa_lab.telegram.faults import Fault as ServersFault
 from kappa_lab.topology import NODES
@@ -126,3 +126,61 @@ def test_no_disk_is_left_where_none_was_made(disk: Path) -> None:
     disks.remove()
     disks.empty(NODE1)
     assert list(disk.iterdir()) == []
+
+
+@pytest.fixture
+def brokers(monkeypatch: pytest.MonkeyPatch) -> dict[int, bool]:
+    """Which level's broker runs; starting, killing and asking go there."""
+    running = {broker.level: True for broker in power.BROKERS}
+    monkeypatch.setattr(power, "runs", lambda broker: running[broker.level])
+    monkeypatch.setattr(power, "kill", lambda broker: running.update({broker.level: False}))
+    monkeypatch.setattr(power, "start", lambda _python, *some: running.update({one.level: True for one in some}))
+    monkeypatch.setattr(power, "cut", lambda _node: None)
+    return running
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [("level-1-dead", {1: False, 2: True}), ("all-levels-dead", {1: False, 2: False})]
+)
+def test_brokers_die_with_the_node_and_come_back(
+    kind: str, left: dict[int, bool], brokers: dict[int, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = faults.KINDS[kind].make(Target((NODE1,), NODE1), {})
+    fault.inject()
+    assert brokers == left
+    monkeypatch.setattr(fencing, "powered", lambda _node: True)
+    fault.heal()
+    assert brokers == {1: True, 2: True}
+
+
+def test_a_node_that_nobody_shot_is_switched_on_by_hand(
+    brokers: dict[int, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressed: list[str] = []
+    monkeypatch.setattr(fencing, "powered", lambda _node: False)
+    monkeypatch.setattr(fencing, "FENCED_S", 0)
+    monkeypatch.setattr(fencing, "power_on", lambda node: pressed.append(node.name))
+    fault = faults.KINDS["all-levels-dead"].make(Target((NODE3,), NODE3), {})
+    fault.inject()
+    fault.heal()
+    assert pressed == ["node3"]
+
+
+def test_a_node_whose_corosync_does_not_come_back_is_switched_off_and_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(node, "BOOT_S", 0)
+    monkeypatch.setattr(node, "powered", lambda _node: True)
+    monkeypatch.setattr(node, "_has_corosync", lambda _node: False)
+    monkeypatch.setattr(power, "cut", lambda one: done.append(f"{one.name} off"))
+    monkeypatch.setattr(node, "power_on", lambda one: done.append(f"{one.name} on"))
+    node.with_corosync(NODE2)
+    assert done == ["node2 off", "node2 on"]
+
+
+def test_a_node_that_was_shot_and_boots_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = iter([False, False, True])
+    monkeypatch.setattr(node, "powered", lambda _node: True)
+    monkeypatch.setattr(node, "_has_corosync", lambda _node: next(asked))
+    monkeypatch.setattr(power, "cut", lambda one: pytest.fail(f"{one.name} was switched off while it booted"))
+    monkeypatch.setattr(node, "power_on", lambda _node: None)
+    node.with_corosync(NODE2)

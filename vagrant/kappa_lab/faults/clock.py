@@ -44,9 +44,10 @@ def set_offset(node: Node, seconds: float) -> None:
 def lied_to(node: Node) -> bool:
     """Does its bot run with a clock that can be stepped?"""
     try:
-        return bool(on(node, "sh", "-c", f"grep -l {LIBRARY} $(pgrep -f '{PLAIN} run' | sed 's,.*,/proc/&/maps,')"))
+        on(node, "sh", "-c", f"grep -qs {LIBRARY} $(pgrep -f '{PLAIN} [r]un' | sed 's,.*,/proc/&/maps,')")
     except LabError:
         return False
+    return True
 
 
 def lie(node: Node) -> None:
