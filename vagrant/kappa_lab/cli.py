@@ -12,10 +12,13 @@ from kappa_lab import drill as drills
 from kappa_lab import lab, preflight, scenario
 from kappa_lab import predict as predictions
 from kappa_lab.errors import LabError
+from kappa_lab.paths import DRILLS
 from kappa_lab.predict import live, show
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, warn
+from kappa_lab.report import compare
+from kappa_lab.report.compare import FACTOR
 from kappa_lab.storm import command as storms
 
 FAILED = 1
@@ -121,6 +124,23 @@ def _chosen(names: tuple[str, ...], tags: tuple[str, ...], all_: bool) -> list[s
     return list((chosen or {DEFAULT: scenario.load(DEFAULT)}).values())
 
 
+@cli.command("compare")
+@click.argument("before", default="")
+@click.argument("after", default="")
+@click.option("--factor", default=FACTOR, show_default=True, help="An RTO so many times as long has got worse.")
+def compare_(before: str, after: str, factor: float) -> None:
+    """Compare the run AFTER (else the latest) with the run BEFORE (else the one before it); exit 1 where it got worse.
+
+    Each is a run's folder, its name in build/drills, or a report.json.
+    """
+    if not factor >= 1:
+        raise LabError(f"--factor is {factor:g}; it must be 1 or more.")
+    compared = compare.chosen(DRILLS, before, after, factor)
+    say(compare.text(compared))
+    if compared.worse:
+        sys.exit(FAILED)
+
+
 @cli.command()
 @click.option("--seed", default=1, show_default=True, help="Faults, moments and what the users do are drawn from it.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long; 2 where nothing else is said.")
@@ -157,16 +177,25 @@ def storm(
     help="The bot's lease, in s.",
 )
 @click.option("--sbd-watchdog-timeout", type=float, help="SBD_WATCHDOG_TIMEOUT of the nodes, in s.")
+@click.option(
+    "--election",
+    type=float,
+    default=predictions.ELECTION_S,
+    show_default=True,
+    help="electionTimeoutMillis of MongoDB's replica sets, in s.",
+)
 @click.option("--format", "form", type=click.Choice(tuple(show.FORMATS)), default="text", show_default=True)
 def predict(
-    cib: Path | None, corosync: Path | None, lease: float, sbd_watchdog_timeout: float | None, form: str
-) -> None:
+    cib: Path | None, corosync: Path | None, lease: float, sbd_watchdog_timeout: float | None, election: float,
+    form: str,
+) -> None:  # fmt: skip
     """Say from configuration alone how long each recovery may take; exit 1 where an expert would warn."""
     given = predictions.Given(
         read_cib(live.cib_text(cib), str(cib or "the CIB")),
         read_corosync(live.corosync_text(corosync), str(corosync or live.COROSYNC_CONF)),
         lease,
         sbd_watchdog_timeout,
+        election,
     )
     warned = predictions.warnings(given)
     say(show.FORMATS[form](predictions.everything(given), warned))

@@ -149,6 +149,20 @@ EVENTS: Final = (
             r"\(\w+\) by (?P<executor>\S+) .*?: (?P<result>\w+)"
         ),
     ),
+    (
+        "asked",
+        re.compile(
+            r"pacemaker-controld.*Requesting local execution of (?P<action>start|stop|promote|demote) operation "
+            r"for (?P<resource>\S+) on (?P<node>\S+)"
+        ),
+    ),
+    (
+        "failed",
+        re.compile(
+            r"pacemaker-controld.*Result of (?P<action>monitor|start|stop|promote|demote) operation for "
+            r"(?P<resource>\S+) on (?P<node>[^\s:]+): (?!ok\b|promoted\b|Cancelled\b)(?P<result>[^|(]*[^|(\s])"
+        ),
+    ),
 )
 
 

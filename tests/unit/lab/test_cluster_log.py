@@ -39,6 +39,51 @@ def test_failed_fencing_says_so() -> None:
     assert event["result"] == "Timer"
 
 
+ASKED = (
+    "Nov 23 15:55:43.516 node1 pacemaker-controld  [60] (do_lrm_rsc_op) \tnotice: Requesting local execution of start"
+    " operation for vip on node1 | transition_key=35:4:0:c1b1 op_key=vip_start_0"
+)
+RESULT = (
+    "Nov 23 15:55:43.736 node1 pacemaker-controld  [60] (log_executor_event) \tnotice: Result of monitor operation for"
+    " bot on node1: {} | CIB update 45, graph action confirmed; call=40 key=bot_monitor_6000 rc=7"
+)
+
+
+def test_what_the_cluster_does_with_a_resource_is_an_event() -> None:
+    (event,) = cluster.events(ASKED, NOW)
+    del event["t"]
+    assert event == {"e": "asked", "action": "start", "resource": "vip", "node": "node1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "result"),
+    [
+        ("not running", "not running"),
+        ("error (telegram-bot: deaf: received nothing)", "error"),
+        ("Timed Out after 10s (it hangs)", "Timed Out after 10s"),
+        ("ok", None),
+        ("promoted", None),
+        ("Cancelled", None),
+    ],
+)
+def test_an_operation_that_fails_is_an_event(said: str, result: str | None) -> None:
+    found = list(cluster.events(RESULT.format(said), NOW))
+    assert [(e["e"], e["action"], e["resource"], e["node"], e["result"]) for e in found] == (
+        [("failed", "monitor", "bot", "node1", result)] if result else []
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ASKED.replace("start operation", "monitor operation"),
+        RESULT.format("not running").replace("monitor operation", "probe operation"),
+    ],
+)
+def test_asking_and_probing_is_no_event(line: str) -> None:
+    assert list(cluster.events(line, NOW)) == []
+
+
 @pytest.mark.parametrize("line", ["", "garbage", LOST.replace("pacemaker-controld", "pacemaker-attrd"), "\x00" * 50])
 def test_other_lines_tell_nothing(line: str) -> None:
     assert list(cluster.events(line, NOW)) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kappa_lab.paths import ROOT
+from kappa_lab.predict import KINDS
 from tests.predict_inputs import CIB, CIB_FILE, COROSYNC_FILE, changed
 
 FILES = ("--cib", str(CIB_FILE), "--corosync", str(COROSYNC_FILE))
@@ -50,7 +51,7 @@ def test_json_has_sums_that_are_those_of_the_parts() -> None:
 
 def test_markdown_is_a_table_for_each_fault() -> None:
     told = predict(*FILES, "--format", "markdown").stdout
-    assert told.count("| part | typical | worst | from |") == told.count("| **sum** |") == 8
+    assert told.count("| part | typical | worst | from |") == told.count("| **sum** |") == len(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,9 @@ def test_a_wrong_corosync_conf_is_named_by_line_or_key(tmp_path: Path, corosync:
     assert ran.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", [("--lease", "nan"), ("--lease", "-1"), ("--sbd-watchdog-timeout", "inf")])
+@pytest.mark.parametrize(
+    "option", [("--lease", "nan"), ("--lease", "-1"), ("--sbd-watchdog-timeout", "inf"), ("--election", "-3")]
+)
 def test_a_wrong_option_is_exit_2(option: tuple[str, str]) -> None:
     ran = predict(*FILES, *option)
     assert ran.returncode == 2

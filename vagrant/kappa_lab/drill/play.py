@@ -98,6 +98,7 @@ class Play:
         hit = Hit(kind.name, step.on, tuple(n.name for n in target.nodes), 0.0, ends_node=kind.ends_node)
         fault = kind.make(target, {**kind.parameters, **step.given})
         where = f": {', '.join(hit.nodes)}" if hit.nodes else ""
+        hit.lasts = fault.lasts
         self.live.append(Live(hit, fault))
         self.scene.logs = predicates.lengths()
         hit.t = time.time()

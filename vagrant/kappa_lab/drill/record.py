@@ -26,6 +26,8 @@ class Hit:
     healed: float | None = None
     """When it was undone, and that had had its effect; the step, or stage, that healed says when that began."""
     ends_node: bool = False
+    lasts: bool = True
+    """It is there until it is healed; else it is over when it has happened."""
 
 
 @dataclass

@@ -26,7 +26,7 @@ from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, step
 from kappa_lab.report import run as run_report
 from kappa_lab.scenario import Scenario
-from kappa_lab.topology import NODES
+from kappa_lab.topology import ELECTION_S, NODES
 
 TRIES: int = 2
 """A lab that does not come up so often in a row ends the run: it is no drill's matter."""
@@ -56,7 +56,7 @@ def run(plan: Sequence[tuple[Scenario, int]]) -> bool:
             unable = 0 if reached or stand.up else unable + 1
             tell(verdict, alone)
             if not alone:
-                run_report.write(folder, verdicts)
+                run_report.write(folder, verdicts, len(plan))
                 point_latest(folder)
             if failure and not reached and (alone or unable == TRIES):
                 point_latest(folder)
@@ -69,6 +69,8 @@ def run(plan: Sequence[tuple[Scenario, int]]) -> bool:
             if not verdicts:
                 shutil.rmtree(folder, ignore_errors=True)
     point_latest(folder)
+    if not alone:
+        say(run_report.summary(folder))
     say(f"\nReport: {DRILLS / 'latest' / 'report.html'}")
     return all(verdict.passed for _, verdict in verdicts)
 
@@ -161,7 +163,7 @@ def predicted(scenario: Scenario) -> predict.Prediction | None:
     corosync = ROOT / "crm_configs" / "corosync.conf"
     return predict.bound(
         read_cib(cib, "the cluster's CIB"), read_corosync(corosync.read_text(), str(corosync)),
-        scenario.expect.predicted,
+        scenario.expect.predicted, election_s=ELECTION_S,
     )  # fmt: skip
 
 

@@ -26,15 +26,24 @@ class Target:
         return self.nodes[0]
 
 
+def nothing() -> None:
+    """What there is to heal of a fault that is over when it has happened."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault, ready to happen. Both raise LabError."""
 
     inject: Callable[[], None]
     """Do it; return when it is known to have happened."""
-    heal: Callable[[], None] = lambda: None
+    heal: Callable[[], None] = nothing
     """Undo what it left and wait until that is done. Right at any moment after `inject`, more than once, and where the
     node was fenced, or runs anew, meanwhile."""
+
+    @property
+    def lasts(self) -> bool:
+        """It is there until it is healed."""
+        return self.heal is not nothing
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ def figures(evidence: Evidence) -> Figures:
         updates_lost=_known(lambda: updates.lost(evidence)),
         records_duplicated=_known(lambda: len(updates.duplicates(evidence))),
         vip_overlap_s=_known(lambda: round(address.judged_overlap(evidence), 3)),
+        replies_repeated=_known(lambda: sum(updates.repeated(evidence).values())),
     )
 
 

@@ -270,6 +270,25 @@ class ResourceStopped(Event):
     resource: str
 
 
+@dataclass(frozen=True)
+class Asked(Event):
+    """The cluster asked a node to start, stop, promote or demote a resource."""
+
+    node: str
+    resource: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """An operation on a resource failed, a monitor among them: how a fault of what runs on a node is noticed."""
+
+    node: str
+    resource: str
+    action: str
+    result: str
+
+
 TELEGRAM_EVENTS: Final[Mapping[str, type[Event]]] = {
     "start": Start,
     "begin": Begin,
@@ -304,6 +323,8 @@ CLUSTER_EVENTS: Final[Mapping[str, type[Event]]] = {
     "active": Active,
     "started": ResourceStarted,
     "stopped": ResourceStopped,
+    "asked": Asked,
+    "failed": Failed,
 }
 
 # -- drill.json
@@ -322,6 +343,8 @@ class Injected:
     healed: float | None = None
     ends_node: bool = False
     """Its nodes do nothing from then on."""
+    lasts: bool = True
+    """It is there until it is healed; else it was over when it had happened."""
 
 
 @dataclass(frozen=True)

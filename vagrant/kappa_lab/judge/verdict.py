@@ -59,6 +59,7 @@ class Figures:
     - `updates_lost`: of these, never answered, or the end of a dialogue whose place is not stored
     - `records_duplicated`: places beyond the first for one update or one dialogue
     - `vip_overlap_s`: seconds in which two machines both held the virtual IP
+    - `replies_repeated`: replies that reached a user who had them already
     """
 
     poll_overlap_s: float | None = None
@@ -66,6 +67,7 @@ class Figures:
     updates_lost: int | None = None
     records_duplicated: int | None = None
     vip_overlap_s: float | None = None
+    replies_repeated: int | None = None
 
 
 @dataclass(frozen=True)
