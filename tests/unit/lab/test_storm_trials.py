@@ -105,7 +105,7 @@ def test_of_a_storm_that_held_there_is_nothing_to_shrink(broken: list[str] | Non
 
 
 def test_an_outcome_survives_its_file(tmp_path: Path) -> None:
-    outcome = Outcome(3, 9, 7, ["fault 2: missed"], 1, 61.5, ["one poller"], ["Two polled."])
+    outcome = Outcome(3, 9, 7, ["fault 2: missed"], 1, 61.5, [2.5], ["one poller"], ["Two polled."])
     outcome.write(tmp_path)
     assert read_outcome(tmp_path) == outcome
     assert not outcome.held

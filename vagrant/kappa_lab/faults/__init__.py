@@ -9,14 +9,14 @@ from kappa_lab.faults.kind import ROLES, Fault, Kind, Target, Value
 __all__ = ["AREAS", "KINDS", "ROLES", "Fault", "Kind", "Target", "Value"]
 
 AREAS: Final[Mapping[str, tuple[Kind, ...]]] = {
+    "node": (*node.KINDS, *scarcity.KINDS, *clock.KINDS),
+    "fencing": fencing.KINDS,
     "bot": bot.KINDS,
     "router": router.KINDS,
     "mongodb": mongodb.KINDS,
     "nginx": nginx.KINDS,
     "vip": vip.KINDS,
-    "node": (*node.KINDS, *scarcity.KINDS, *clock.KINDS),
     "telegram": telegram.KINDS,
-    "fencing": fencing.KINDS,
     "operator": operator.KINDS,
 }
 """The kinds by the area that they break; the tags of the drills are these."""

@@ -119,8 +119,9 @@ class Storm:
         """Wait until the lab is fit, and begin. A fault that finds nothing to break is tried again, on whom it means by
         then."""
         card = card_of(strike, self._areas)
-        give_up = 0.0
+        give_up, tries, trouble = 0.0, 0, ""
         while True:
+            tries += 1
             waited, nodes, late = self._wait_until_fit(number, card)
             blow = Blow(number, strike, card, tuple(one.name for one in nodes), time.time())
             fault = card.kind.make(Target(nodes, node(self._active)), {**card.kind.parameters, **strike.given})
@@ -131,9 +132,11 @@ class Storm:
             blow.happened.wait(self._patience.hold)
             if blow.hit or not blow.happened.is_set():
                 late = f"; waited {waited:.0f} s: {late}" if waited >= 1 else ""
+                late += f"; tried {tries} times: {trouble}" if tries > 1 else ""
                 self._world.say(f"{self._name(blow)}, {time.monotonic() - began:.0f} s into the storm{late}")
                 return
             self.blows.remove(blow)
+            trouble = blow.trouble
             give_up = give_up or time.monotonic() + self._patience.hit
             if time.monotonic() > give_up:
                 self.missed.append(f"{self._name(blow)}: {blow.trouble}")

@@ -12,24 +12,22 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
-from xml.etree.ElementTree import ParseError
 
 from kappa_lab import cluster, judge, lab, report
 from kappa_lab.drill import evidence
 from kappa_lab.drill.play import Play
 from kappa_lab.drill.record import Hit, Record, Stage
 from kappa_lab.drill.session import Stand, new_folder, point_latest, uninterrupted
-from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.faults import AREAS
-from kappa_lab.judge import Verdict
+from kappa_lab.judge import Verdict, moments
+from kappa_lab.judge.evidence import LackingError, read
 from kappa_lab.paths import DRILLS, STATE
 from kappa_lab.progress import say, step
 from kappa_lab.scenario import Bounds, Expect, Inject, Scenario, Traffic
 from kappa_lab.storm import sheet
 from kappa_lab.storm.plan import Areas, Plan
 from kappa_lab.storm.play import Storm
-from kappa_lab.topology import NODES
 
 PLAN: Final = "plan.toml"
 OUTCOME: Final = "storm.json"
@@ -57,6 +55,8 @@ class Outcome:
     tended: int = 0
     """So often its operator had to have the cluster forget failures."""
     lasted_s: float = 0.0
+    outages_s: list[float] = field(default_factory=list)
+    """The times in which users waited and none was answered."""
     broken: list[str] = field(default_factory=list)
     """Names of invariants, BROKE_OFF among them; a storm held when there are none."""
     violations: list[str] = field(default_factory=list)
@@ -147,6 +147,8 @@ def judged(folder: Path, outcome: Outcome, failure: LabError | None) -> Verdict:
         verdict = verdict.with_violation(
             f"Of {outcome.faults} faults {len(outcome.missed)} found nothing to break, the first: {outcome.missed[0]}"
         )
+    with contextlib.suppress(LackingError):
+        outcome.outages_s = [round(outage.length, 1) for outage in moments.outages(read(folder))]
     outcome.broken = [finding.name for finding in verdict.findings if finding.held is not True]
     outcome.broken += [BROKE_OFF] if failure else []
     outcome.violations = list(verdict.violations)
@@ -159,6 +161,8 @@ def told(outcome: Outcome) -> str:
         f"Storm {outcome.seed}: {outcome.came} of {outcome.faults} faults came in {outcome.lasted_s / 60:.1f} min "
         f"({outcome.lasted_s / max(1, outcome.came):.1f} s a fault), {len(outcome.missed)} found nothing to break; "
         f"the operator had to help {outcome.tended} times.",
+        f"Outages in which users waited: {len(outcome.outages_s)}, {max(outcome.outages_s, default=0):.1f} s at the "
+        f"longest, {sum(outcome.outages_s) / 60:.1f} min in all.",
         "Every invariant held." if outcome.held else f"Broken: {', '.join(outcome.broken) or 'see above'}.",
     ]
     return "\n".join(lines)
@@ -184,7 +188,6 @@ class Weather(Play):
     def __init__(self, plan: Plan, record: Record, follower: cluster.LogFollower, outcome: Outcome) -> None:
         super().__init__(record, follower)
         self._plan, self._outcome = plan, outcome
-        self._asked = [node.name for node in NODES]
 
     def run(self) -> None:
         bounds, traffic = self.record.scenario.bounds, self.record.scenario.traffic
@@ -234,30 +237,10 @@ class Weather(Play):
     # -- the storm's world
 
     def see(self, avoid: frozenset[str]) -> cluster.Status | None:
-        """What a node with a quorum says, asked first who answered last; else what any says."""
-        self._asked.sort(key=lambda name: name in avoid)
-        other: cluster.Status | None = None
-        for name in list(self._asked):
-            if (seen := asked(name)) is None:
-                continue
-            if seen.quorum:
-                self._asked.sort(key=lambda one, first=name: one != first)  # type: ignore[misc]
-                return seen
-            other = other or seen
-        return other
+        return cluster.status(last=avoid)
 
     def tend(self, seen: cluster.Status) -> None:
         lab.forget_failures(seen)
 
     def say(self, text: str) -> None:
         say(f"  {text}")
-
-
-def asked(name: str) -> cluster.Status | None:
-    """What one node says of the cluster."""
-    container = next(node.container for node in NODES if node.name == name)
-    try:
-        xml = docker("exec", container, "crm_mon", "-1", "--output-as=xml", doing=f"asking {name}", timeout=5)
-        return cluster.parse(name, xml)
-    except (LabError, ParseError):
-        return None
