@@ -29,7 +29,7 @@ NEWCOMERS_EVERY_S: Final = 0.5
 again, and then it would be nobody's answer that ends the measuring."""
 FIRST_NEWCOMER: Final = 800_000_000
 ANSWERED_BEFORE: Final = 10
-LEAST_S: Final = 0.6
+LEAST_S: Final = 0.4
 """A shorter stretch without an answer is no outage: about fourteen answers a second are expected."""
 BOUND_S: Final = 90.0
 DRAIN_S: Final = 7.0
