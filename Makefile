@@ -74,7 +74,7 @@ bench:
 	@$(PYTHON) -m tests.bench.agents --out $(BUILD)/bench/agents.json
 	@$(PYTHON) -m tests.bench.fence --out $(BUILD)/bench/fence.json
 
-# recovery times of a stock cluster and of ours, in the same lab, one after the other (root; about forty minutes);
+# recovery times of a stock cluster and of ours, in the same lab, one after the other (root; half an hour);
 # build/bench/failover.json and failover.svg. ONLY=stock or ours, REPETITIONS=10, FAULTS=bot-dead,node-lost,…
 bench-failover: deps
 	@$(PYTHON) -m tests.bench.failover --out $(BUILD)/bench/failover.json --repetitions $(or $(REPETITIONS),10) \

@@ -29,10 +29,10 @@ NEWCOMERS_EVERY_S: Final = 0.5
 again, and then it would be nobody's answer that ends the measuring."""
 FIRST_NEWCOMER: Final = 800_000_000
 ANSWERED_BEFORE: Final = 10
-LEAST_S: Final = 0.6
+LEAST_S: Final = 0.4
 """A shorter stretch without an answer is no outage: about fourteen answers a second are expected."""
 BOUND_S: Final = 90.0
-DRAIN_S: Final = 6.0
+DRAIN_S: Final = 7.0
 """So long may the dialogues that are open at the end take to come to theirs."""
 SETTLE_S: Final = 1.0
 """And so long an answer to an update that nobody goes on from."""
@@ -87,12 +87,13 @@ def measure(compared: Compared, fault: str, phase_s: float, seed: int, http: pro
             return _over(fault, struck, t, journal, http)
 
         _until(f"a recovery from {fault}", lambda: over() is not None)
+        # newcomers go on: whether it serves is seen until all is whole
+        lab.telegram("POST", "/traffic/stop", {"timeout_s": DRAIN_S})
         faults.tidy_up(fault, _another(struck))
         lab.ready(BOUND_S, compared.lab)
         again = over()
         newcomers.stop()
     assert again is not None
-    lab.telegram("POST", "/traffic/stop", {"timeout_s": DRAIN_S})
     _until("the users come to their end", lambda: not lab.telegram("GET", "/traffic")["running"], every_s=0.1)
     settled = time.monotonic() + SETTLE_S
     _until("the last answers", lambda: not journal.unanswered() or time.monotonic() > settled, every_s=0.1)

@@ -59,6 +59,10 @@ def test_the_faults_come_in_every_part_of_the_monitors_period() -> None:
     assert parts == list(range(10))
 
 
+def test_what_no_monitor_finds_need_not_wait_for_one() -> None:
+    assert bench.wanted_moments("node-lost", 3) == [bench.FIRST_S] * 3
+
+
 def test_both_configurations_meet_the_same_moments() -> None:
     assert bench.wanted_moments("bot-dead", 10) == bench.wanted_moments("bot-dead", 10)
     assert bench.wanted_moments("bot-dead", 10) != bench.wanted_moments("nginx-dead", 10)
