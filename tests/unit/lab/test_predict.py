@@ -34,12 +34,12 @@ PAUSE = 2
         ("address-deleted", 5 + 10 + PAUSE + STOPS + STARTS),
         ("router-dead", 10 + 10 + PAUSE + STOPS + 20 + 30 + STARTS),
         ("planned-move", PAUSE + STOPS + STARTS),
-        ("bot-frozen", 6 + 10 + PAUSE + 30 + 40),
-        ("nginx-frozen", 7 + 10 + PAUSE + 30 + 20 + 20 + 40),
+        ("bot-frozen", 6 + 10 + PAUSE + 30 + 20),
+        ("nginx-frozen", 7 + 10 + PAUSE + 30 + 20 + 20 + 20),
         ("router-frozen", 10 + 10 + PAUSE + STOPS + 20 + 30 + STARTS),
-        ("start-fails", 6 + 10 + PAUSE + 30 + 40 + PAUSE + STOPS + STARTS),
+        ("start-fails", 6 + 10 + PAUSE + 30 + 20 + PAUSE + STOPS + STARTS),
         ("nginx-start-fails", 7 + 10 + PAUSE + 20 + 20 + PAUSE + STOPS + STARTS),
-        ("crash-loop", 3 * (6 + 10) + 2 * (PAUSE + 30 + 40) + PAUSE + STOPS + STARTS),
+        ("crash-loop", 3 * (6 + 10) + 2 * (PAUSE + 30 + 20) + PAUSE + STOPS + STARTS),
         ("uplink-lost", 5 + 2 * (5 + 10) + 10 + PAUSE + STOPS + STARTS),
         ("primary-lost", 11.5 + 11.5 + 5),
     ],
@@ -108,7 +108,7 @@ def test_a_bot_that_hangs_is_waited_for_to_the_end_of_its_monitor() -> None:
 
 def test_where_a_failed_start_is_not_fatal_it_is_tried_as_often_as_the_threshold_says() -> None:
     patient = changed(CIB, prop("start-failure-is-fatal", "false"))
-    assert predicted("start-fails", patient).worst_s == pytest.approx(230 + 2 * (PAUSE + 30 + 40))
+    assert predicted("start-fails", patient).worst_s == pytest.approx(190 + 2 * (PAUSE + 30 + 20))
     without = changed(patient, ('name="migration-threshold" value="3"', 'name="migration-threshold" value="INFINITY"'))
     assert "no migration-threshold" in predicted("start-fails", without).never
     assert "no migration-threshold" in predicted("crash-loop", without).never
