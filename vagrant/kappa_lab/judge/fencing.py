@@ -227,9 +227,11 @@ def came_back(evidence: Evidence) -> Seen:
     violations += _moves(evidence)
     violations += _said(evidence)
     first = rejoined(evidence)
-    if first is None:
-        return Seen("not seen online again" if gone or evidence.expect.fenced else "no node was away", violations)
-    return Seen(f"online again {since(fault, first.t)}", violations)
+    if first is not None:
+        return Seen(f"{first.node} online again {since(fault, first.t)}", violations)
+    away = dict.fromkeys([*evidence.expect.fenced, *gone])
+    seen = [node for node in away if rejoined(evidence, node)]
+    return Seen(f"{len(seen)} of {len(away)} nodes that were away seen online again", violations)
 
 
 def _stirred(evidence: Evidence, start: float, end: float) -> bool:

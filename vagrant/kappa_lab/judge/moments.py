@@ -68,10 +68,17 @@ def heal(evidence: Evidence) -> float | None:
 
 
 def counted_from(evidence: Evidence) -> float:
-    """From when the RTO counts (epoch seconds): the first fault; the heal, where the service stops until then."""
-    if evidence.expect.service == "stops":
+    """From when the RTO counts (epoch seconds).
+
+    The first fault; the heal, where the service stops until then; where there were several faults and no more is said
+    of the service, the latest that came before the outage.
+    """
+    expected, found = evidence.expect.service, outage(evidence)
+    if expected == "stops":
         return heal(evidence) or evidence.fault.t
-    return evidence.fault.t
+    if expected == "moves" or found is None:
+        return evidence.fault.t
+    return max((hit.t for hit in evidence.drill.faults if hit.t <= found.start), default=evidence.fault.t)
 
 
 def rto(evidence: Evidence) -> float | None:
