@@ -228,6 +228,11 @@ def taken_over_before_the_heal(h: History) -> None:
     h.drill["faults"][1]["healed"] = h.fault + 9.9
 
 
+def fenced_too_late_after_the_heal(h: History) -> None:
+    for line in power_of(h, "node1"):
+        line["t"] += 0.5
+
+
 def never_healed(h: History) -> None:
     for hit in h.drill["faults"]:
         hit["healed"] = None
@@ -277,6 +282,14 @@ def strangers_and_a_second_node(h: History) -> None:
 
 def epoch_comes_back(h: History) -> None:
     wrote(h)[-1]["epochs"] = [1]
+
+
+def wrote_late(h: History) -> None:
+    """The old one's last write comes just after the lease passed on, and before the new one's first."""
+    late = [line for line in wrote(h) if line["epochs"] == [1]][-1]
+    taken = takes(h)[0]
+    h.lease.remove(late)
+    h.lease.insert(h.lease.index(taken) + 1, {**late, "t": taken["t"] + 0.001, "at": taken["at"]})
 
 
 def unguarded_write(h: History) -> None:
@@ -441,6 +454,12 @@ BROKEN: list[tuple[Tell, Breaks, set[str], str]] = [
         r"undisturbed, but nobody served on the virtual",
     ),
     (histories.stops_until_healed, taken_over_before_the_heal, {SERVICE}, r"Nobody was to take over .* node2 polled"),
+    (
+        histories.stops_until_healed,
+        fenced_too_late_after_the_heal,
+        {FENCED},
+        r"node2 answered .* before node1 was proven",
+    ),
     (histories.stops_until_healed, never_healed, {SERVICE}, r"was to stop until the heal, but nothing was healed"),
     (histories.stops_until_healed, answered_though_stopped, {SERVICE}, r"but users were answered: 1 times, the last 6"),
     (histories.stranger, strangers_not_expected, {POLLER}, r"10\.77\.0\.99, which is no node of this cluster, polled"),
@@ -461,7 +480,7 @@ BROKEN: list[tuple[Tell, Breaks, set[str], str]] = [
     ),
     (histories.power_cut, nobody_asks_who_serves, {SERVER}, r"wire\.jsonl has no web request"),
     (histories.power_cut, epoch_comes_back, {EPOCH}, r"Epochs 1 and 2 both wrote: 1 until"),
-    (histories.power_cut, epoch_comes_back, {EPOCH}, r"Epoch 1 wrote .*, when the lease stood at 2"),
+    (histories.power_cut, wrote_late, {EPOCH}, r"Epoch 1 wrote .*, when the lease stood at 2"),
     (histories.power_cut, unguarded_write, {EPOCH}, r"Updates were written .* without asking for the lease"),
     (
         histories.power_cut,
