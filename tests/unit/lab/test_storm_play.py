@@ -265,6 +265,18 @@ def test_what_finds_nothing_to_break_is_tried_again() -> None:
     assert len(storm.blows) == 1
 
 
+def test_what_was_half_done_is_undone_before_it_is_tried_again() -> None:
+    def refuse(what: str, _kind: str) -> bool:
+        if what == "heal" and not world.injected:
+            time.sleep(0.1)
+        return what == "inject" and ("heal", "bot-killed", ("node1",)) not in world.done
+
+    world = World(refuse=refuse)
+    _, why = world.play(hit(0, "bot-killed", "active"))
+    assert why == ""
+    assert [what for what, _, _ in world.done] == ["heal", "inject", "heal"]
+
+
 def test_what_never_finds_anything_to_break_is_missed_and_said() -> None:
     world = World(refuse=lambda what, kind: (what, kind) == ("inject", "bot-killed"))
     storm, why = world.play(hit(0, "bot-killed", "active"), hit(0.05, "nginx-killed", "active"))

@@ -135,6 +135,8 @@ class Storm:
                 late += f"; tried {tries} times: {trouble}" if tries > 1 else ""
                 self._world.say(f"{self._name(blow)}, {time.monotonic() - began:.0f} s into the storm{late}")
                 return
+            # what was half done is undone before it is tried again
+            blow.over.wait(self._patience.heal)
             self.blows.remove(blow)
             trouble = blow.trouble
             give_up = give_up or time.monotonic() + self._patience.hit
