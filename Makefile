@@ -80,17 +80,17 @@ bench-failover: deps
 	@$(PYTHON) -m tests.bench.failover --out $(BUILD)/bench/failover.json --repetitions $(or $(REPETITIONS),10) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(RESUME),--resume)
 
-# images first, with their progress shown; then the unit tests beside the cluster's, which mostly wait, and the laws'
+# images first, with their progress shown; then the unit tests and the laws' beside the cluster's, which mostly wait
 test: deps lint lab-build
 	@$(MAKE) --no-print-directory -j2 test-cluster test-units
 
 FULL := $(PYTHON) -m pytest --tb=short -p no:cacheprovider --durations=15
 test-units:
 	@$(FULL) -q tests/unit
+	@$(FULL) -q tests/laws
 
 test-cluster:
 	@$(FULL) -v tests/cluster
-	@$(FULL) -q tests/laws
 
 clean: lab-down
 	rm -rf $(BUILD)/*
