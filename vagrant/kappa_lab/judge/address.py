@@ -6,7 +6,7 @@ from kappa_lab.judge.evidence import Evidence, of
 from kappa_lab.judge.history import Holder, Watch
 from kappa_lab.judge.intervals import holes, shared
 from kappa_lab.judge.polling import since
-from kappa_lab.judge.tolerances import WATCHER_HOLE
+from kappa_lab.judge.tolerances import GIVEN_UP_S, WATCHER_HOLE
 from kappa_lab.judge.turns import Moment, Proven, Turn, hand_overs, off_between, tenures, turns, unproven
 from kappa_lab.judge.verdict import Seen
 
@@ -60,15 +60,15 @@ def _strangers_expected(evidence: Evidence) -> bool:
 def passed_on(evidence: Evidence, old: Turn, new: Turn) -> bool:
     """Is it proven that `old` had given the address up before `new` answered for it?
 
-    By the power brokers, who saw the old node off in between; or by MongoDB: whoever took the writer's lease next was
-    not the old node, and the address and the bot go together. Both besides what the wire itself shows: the old node
-    answers no more.
+    By the power brokers, who saw the old node off in between; by MongoDB: whoever took the writer's lease next was not
+    the old node, and the address and the bot go together; or by the wire itself, where the new node answered alone for
+    GIVEN_UP_S: whoever has an address answers each question for it, frozen or not.
     """
     start, end = old.span.end, new.span.start
     if evidence.power_ is not None and off_between(evidence, old.node, start - period(evidence), end):
         return True
-    following = [take for take in evidence.takes() if take.t >= start]
-    return bool(following) and following[0].node != old.node
+    following = [take for take in evidence.takes if take.t >= start]
+    return (bool(following) and following[0].node != old.node) or new.span.length >= GIVEN_UP_S
 
 
 def one_holder(evidence: Evidence) -> Seen:
@@ -78,7 +78,7 @@ def one_holder(evidence: Evidence) -> Seen:
     again, unless there is proof that the address came back to it; whoever answers is a node of this cluster, unless
     strangers are what the drill is about; before the first fault it is the active node. Once the address is up
     elsewhere after a single fault, and all the time where the service is to stay undisturbed, it is answered for
-    without a hole longer than WATCHER_HOLE; after any drill it is answered for at the end.
+    without a hole longer than WATCHER_HOLE; after any drill it is answered for at the end, by the node that polls.
     """
     fault, width = evidence.fault, period(evidence)
     answers = by_nodes(evidence) if evidence.expect.strangers else evidence.holders()
@@ -105,6 +105,7 @@ def one_holder(evidence: Evidence) -> Seen:
     elif before[-1].mac != fault.node:
         violations.append(f"The fault hit {fault.node}, but it was {before[-1].mac} that held the virtual IP.")
     violations += _down(evidence, by_nodes(evidence), width)
+    violations += _apart(evidence)
     who = ", then ".join(names) or "nobody"
     return Seen(f"{held_twice:.3f} s shared, in {len(answers)} answers by {who}", violations)
 
@@ -122,6 +123,14 @@ def _without_proof(evidence: Evidence, runs: list[Turn]) -> list[str]:
         for old, new in hand_overs(runs)
         if old.node in evidence.drill.nodes and new.node in evidence.drill.nodes and not passed_on(evidence, old, new)
     ]
+
+
+def _apart(evidence: Evidence) -> list[str]:
+    held = [answer.mac for answer in by_nodes(evidence)][-1:]
+    polled = [poll.node for poll in evidence.polls() if poll.node in evidence.drill.nodes][-1:]
+    if not held or not polled or held == polled:
+        return []
+    return [f"At the end {held[0]} held the virtual IP, but it was {polled[0]} that polled Telegram."]
 
 
 def _down(evidence: Evidence, answers: list[Holder], width: float) -> list[str]:

@@ -6,6 +6,7 @@ judged, and a drill with a check that was not judged has failed.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -97,17 +98,17 @@ class Evidence:
         """In MongoDB's own order, which is the order in which it was done."""
         return _there(self.lease_, "lease.jsonl")
 
-    @property
+    @cached_property
     def power(self) -> tuple[Switched, ...]:
         """The audit from the drill's beginning on: the broker may have run, and written, for longer."""
         return tuple(entry for entry in _there(self.power_, "power.jsonl") if entry.t >= self.drill.started)
 
-    @property
+    @cached_property
     def cluster(self) -> tuple[Event, ...]:
         """In order of time, whichever node said it."""
         return tuple(sorted(_there(self.cluster_, "cluster.jsonl"), key=lambda event: event.t))
 
-    @property
+    @cached_property
     def records(self) -> Records:
         """What MongoDB held at the end, without the places that are older than this history's first update: they are
         an earlier drill's.
@@ -136,6 +137,7 @@ class Evidence:
         """Every web request to the virtual IP, in order."""
         return sorted(of(self.wire, Served), key=lambda answer: answer.t)
 
+    @cached_property
     def takes(self) -> list[Held]:
         """Each time that the lease was taken: whenever its epoch was raised."""
         return [held for held in of(self.lease, Held) if held.how == "taken"]

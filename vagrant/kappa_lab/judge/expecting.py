@@ -24,7 +24,8 @@ def service(evidence: Evidence) -> Seen:
     - `moves`: users are answered by another node than the one active before the first fault
     - `returns`, `any`: nothing more than to be there at the end
     - `undisturbed`: no other node polls or holds the address, and no user waits longer than UNDISTURBED_S
-    - `stops`: until the first heal nobody takes over, and from DOWN_FROM of the way to it on nobody is answered
+    - `stops`: until the first heal no other node polls, and from DOWN_FROM of the way to it on nobody is answered; an
+      address that goes elsewhere alone serves nobody, and whether it might is judged by `fencing`
 
     To be there at the end is to answer somebody who did something after the last fault and the last heal.
     """
@@ -77,16 +78,11 @@ def _taken_over(evidence: Evidence) -> list[str]:
     if healed is None:
         return ["The service was to stop until the heal, but nothing was healed."]
     found = []
-    poll, answer = first_poll_elsewhere(evidence), first_answer_elsewhere(evidence)
+    poll = first_poll_elsewhere(evidence)
     if poll and poll.began < healed:
         found.append(
             f"Nobody was to take over before the heal ({since(fault, healed)}), but {poll.node} polled Telegram "
             f"{since(fault, poll.began)}."
-        )
-    if answer and answer.t < healed:
-        found.append(
-            f"Nobody was to take over before the heal ({since(fault, healed)}), but {answer.mac} answered for the "
-            f"virtual IP {since(fault, answer.t)}."
         )
     struck = max(hit.done for hit in evidence.drill.faults if hit.t < healed)
     silent = struck + DOWN_FROM * (healed - struck)

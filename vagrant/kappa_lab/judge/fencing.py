@@ -6,7 +6,7 @@ from kappa_lab.judge import address, polling
 from kappa_lab.judge.evidence import Evidence, of
 from kappa_lab.judge.history import Active, Fenced, Held, Member, MemberLost, Online, Switched
 from kappa_lab.judge.polling import since
-from kappa_lab.judge.turns import OFF, Turn, attempts, hand_overs, proofs_of_off, tenures, turns
+from kappa_lab.judge.turns import OFF, Turn, attempts, hand_overs, mended, proofs_of_off, tenures, turns
 from kappa_lab.judge.verdict import Seen
 
 
@@ -40,9 +40,9 @@ def fenced_first(evidence: Evidence) -> Seen:
     And at each take-over, however many there are, from a node that had to be fenced for it, the proof stands there
     before another node first polls Telegram, first answers for the virtual IP, or first does anything else for the bot.
 
-    A node has to be fenced for a take-over when a fault ended it; when a fence agent had begun to switch it off; when
-    it was lost to the others and had not given its lease back; and, given back or not, when it was
-    fenced for that loss.
+    A node has to be fenced for a take-over when a fault ended it and the drill had not begun to undo anything; when a
+    fence agent had begun to switch it off; when it was lost to the others and had not given its lease back; and, given
+    back or not, when it was fenced for that loss.
     """
     fault, expect = evidence.fault, evidence.expect
     let = {*expect.fenced, *expect.may_be_fenced}
@@ -118,11 +118,11 @@ def _too_early(evidence: Evidence, what: str, old: Turn, new: Turn) -> list[str]
 def must_be_off(evidence: Evidence, old: Turn, new: Turn) -> bool:
     """Had the old node to be fenced before the new one may act? See `fenced_first`."""
     node, begun, end = old.node, old.span.end - address.period(evidence), new.span.start
-    if any(hit.ends_node and node in hit.nodes and begun - 1 <= hit.t <= end for hit in evidence.drill.faults):
-        return True
-    alone = [hit for hit in evidence.drill.faults if node in hit.nodes]
-    if node in evidence.expect.fenced and len(alone) == 1 and begun - 60 <= alone[0].t <= end:
-        return True
+    hits = [hit for hit in evidence.drill.faults if node in hit.nodes]
+    for hit in hits:
+        ended = hit.ends_node and begun - 1 <= hit.t
+        if (ended or (node in evidence.expect.fenced and len(hits) == 1)) and hit.t <= end <= mended(evidence, hit.t):
+            return True
     tries = attempts(evidence, node)
     if any(begun <= entry.t <= end for entry in tries):
         return True
@@ -227,9 +227,11 @@ def came_back(evidence: Evidence) -> Seen:
     violations += _moves(evidence)
     violations += _said(evidence)
     first = rejoined(evidence)
-    if first is None:
-        return Seen("not seen online again" if gone or evidence.expect.fenced else "no node was away", violations)
-    return Seen(f"online again {since(fault, first.t)}", violations)
+    if first is not None:
+        return Seen(f"{first.node} online again {since(fault, first.t)}", violations)
+    away = dict.fromkeys([*evidence.expect.fenced, *gone])
+    seen = [node for node in away if rejoined(evidence, node)]
+    return Seen(f"{len(seen)} of {len(away)} nodes that were away seen online again", violations)
 
 
 def _stirred(evidence: Evidence, start: float, end: float) -> bool:

@@ -10,6 +10,7 @@ from kappa_lab.judge.fencing import rejoined, subject
 from kappa_lab.judge.history import Answered, Event, Fenced, MemberLost, Reply, Update
 from kappa_lab.judge.intervals import Interval
 from kappa_lab.judge.tolerances import UNDISTURBED_S
+from kappa_lab.judge.turns import mended
 from kappa_lab.judge.verdict import Answers, Timeline
 
 
@@ -60,19 +61,24 @@ def outages(evidence: Evidence) -> list[Interval]:
 def heal(evidence: Evidence) -> float | None:
     """When the drill began to undo its first fault; None when it undid none.
 
-    A fault is `healed` when that is done and has had its effect: who is answered before that may well be answered
-    because of it. So the step counts, from when it began.
+    Who is answered while a fault is being healed may well be answered because of it: so what counts is the beginning.
     """
-    steps = [step.t for step in evidence.drill.steps if step.what.startswith("heal ") or step.what == "whole"]
-    healed = [hit.healed for hit in evidence.drill.faults if hit.healed is not None]
-    return min((t for t in (*steps, *healed) if t >= evidence.fault.t), default=None)
+    began = mended(evidence, evidence.fault.t)
+    return began if began < evidence.drill.finished else None
 
 
 def counted_from(evidence: Evidence) -> float:
-    """From when the RTO counts (epoch seconds): the first fault; the heal, where the service stops until then."""
-    if evidence.expect.service == "stops":
+    """From when the RTO counts (epoch seconds).
+
+    The first fault; the heal, where the service stops until then; where there were several faults and no more is said
+    of the service, the latest that came before the outage.
+    """
+    expected, found = evidence.expect.service, outage(evidence)
+    if expected == "stops":
         return heal(evidence) or evidence.fault.t
-    return evidence.fault.t
+    if expected == "moves" or found is None:
+        return evidence.fault.t
+    return max((hit.t for hit in evidence.drill.faults if hit.t <= found.start), default=evidence.fault.t)
 
 
 def rto(evidence: Evidence) -> float | None:

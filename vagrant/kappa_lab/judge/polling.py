@@ -6,7 +6,7 @@ from kappa_lab.judge.evidence import Evidence, Poll, of
 from kappa_lab.judge.history import Begin, Fault
 from kappa_lab.judge.intervals import shared
 from kappa_lab.judge.tolerances import IN_FLIGHT
-from kappa_lab.judge.turns import Moment, Proven, Turn, hand_overs, off_between, tenures, turns, unproven
+from kappa_lab.judge.turns import Moment, Proven, Turn, hand_overs, mended, off_between, tenures, turns, unproven
 from kappa_lab.judge.verdict import Seen
 
 LEAST = 0.001
@@ -63,7 +63,7 @@ def passed_on(evidence: Evidence, old: Turn, new: Turn) -> bool:
     start, end = old.span.end, new.span.start
     if evidence.power_ is not None and off_between(evidence, old.node, start, end):
         return True
-    return any(take.node == new.node and start - LEAST <= take.t <= end for take in evidence.takes())
+    return any(take.node == new.node and start - LEAST <= take.t <= end for take in evidence.takes)
 
 
 def one_poller(evidence: Evidence) -> Seen:
@@ -157,11 +157,10 @@ def _after_death(evidence: Evidence) -> list[str]:
 
 
 def _on_again(evidence: Evidence, node: str, after: float) -> float:
-    """When this node was switched on again; the drill's end when that was not seen."""
-    if evidence.power_ is None:
-        return evidence.drill.finished
-    on = (entry.t for entry in evidence.power if entry.plug == node and entry.after == "on" and entry.t >= after)
-    return min(on, default=evidence.drill.finished)
+    """When this node was switched on again, by a fence agent or by the drill; its end when that was not seen."""
+    entries = evidence.power if evidence.power_ is not None else ()
+    on = (entry.t for entry in entries if entry.plug == node and entry.after == "on" and entry.t >= after)
+    return min([*on, mended(evidence, after)])
 
 
 def since(fault: Fault, t: float) -> str:

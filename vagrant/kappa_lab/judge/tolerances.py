@@ -30,6 +30,9 @@ UNDISTURBED_S: Final = 1.5
 hundred wait on a quiet lab (65 ms), so that a node that boots beside it on the same two cores is no disturbance, and
 less than the quickest of the recoveries that take a node (2 s)."""
 
+GIVEN_UP_S: Final = 1.0
+"""Ten of the watcher's questions: who had the address still would have answered one of them beside the new holder."""
+
 HTTP_LAG: Final = 1.0
 """A web request to the virtual IP may be answered this long before or after its node's answers by ARP: the watcher asks
 for the two at different moments, and either may come late on a busy machine."""

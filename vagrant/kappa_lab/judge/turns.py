@@ -87,6 +87,18 @@ def attempts(evidence: Evidence, node: str) -> list[Switched]:
     return [entry for entry in evidence.power if entry.t >= start and entry.plug == node and entry.action in OFF]
 
 
+def mended(evidence: Evidence, since: float) -> float:
+    """When the drill first began to undo something after this moment: what a fault had ended may run again from then
+    on. Its end, where it undid nothing.
+
+    A fault is `healed` when that is done and has had its effect; the drill's step says when it began.
+    """
+    drill = evidence.drill
+    steps = [step.t for step in drill.steps if step.what.startswith("heal ") or step.what == "whole"]
+    healed = [hit.healed for hit in drill.faults if hit.healed is not None]
+    return min((t for t in (*steps, *healed) if t >= since), default=drill.finished)
+
+
 def off_between(evidence: Evidence, node: str, start: float, end: float) -> Switched | None:
     """The first proof that this node is off which was seen between these moments."""
     return next((entry for entry in proofs_of_off(evidence, node) if start <= entry.done <= end), None)
