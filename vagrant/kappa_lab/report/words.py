@@ -48,7 +48,8 @@ TERMS: Final = (
     (
         "RTO",
         "Recovery time: seconds from the fault to the first answer that a user received afterwards; where the "
-        "service is to stay away until the fault is healed, from that heal.",
+        "service is to stay away until the fault is healed, from that heal; after several faults, from the latest "
+        "before the longest outage.",
     ),
     ("poll", "The bot asks Telegram for updates and waits for them (getUpdates). Telegram serves one poller only."),
     ("update", "One thing that a user did: a message, a tap on a button, a shared location."),
