@@ -396,7 +396,12 @@ def test_where_the_service_stops_the_recovery_begins_with_the_heal(tmp_path: Pat
     assert drawn.recovery is not None
     assert drawn.recovery.start == pytest.approx(8.0, abs=0.001)
     assert drawn.recovery.length == pytest.approx(verdict.rto_s)
-    assert [(mark.kind, round(mark.t, 1)) for mark in drawn.marks] == [("fault", 0.0), ("fault", 0.5), ("heal", 8.0)]
+    assert [(mark.kind, round(mark.t, 1)) for mark in drawn.marks] == [
+        ("fault", 0.0),
+        ("fault", 0.5),
+        ("heal", 8.0),
+        ("heal", 8.2),
+    ]
     assert "from the heal to the first answer" in words(root)
     assert "It was predicted that nothing recovers by itself: no level is left." in words(root)
 
@@ -408,6 +413,16 @@ def test_each_of_several_faults_is_where_it_hit(tmp_path: Path) -> None:
     assert spells["node2"] == [("struck", "rings cut", 9.0), ("starting", "starting", 11.8)]
     assert spells["node3"] == []
     assert {lane.name: len(lane.off) for lane in drawn.lanes} == {"node1": 1, "node2": 1, "node3": 0}
+
+
+def test_what_the_cluster_saw_and_did_nothing_about_is_detected_and_no_more(tmp_path: Path) -> None:
+    recorded = build(7, tell=bot_restart)
+    event = {"e": "failed", "t": recorded.fault + 1.2, "node": "node1", "resource": "bot", "action": "monitor"}
+    recorded.insert(recorded.cluster, {**event, "result": "not running"})
+    history = recorded.write(tmp_path)
+    drawn = picture(judge(history), read(history))
+    assert drawn is not None
+    assert [cause.name for cause in drawn.causes] == ["detection"]
 
 
 def test_of_a_storm_the_recovery_begins_with_the_fault_before_the_longest_outage(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from kappa_lab.report.words import (
     cause_number,
     count,
     fault_purpose,
+    heals,
     held,
     offset,
     seconds,
@@ -260,8 +261,8 @@ def _happened(verdict: Verdict) -> Iterable[tuple[float, Markup]]:
     zero = verdict.faults[0].t if verdict.faults else 0.0
     for hit in verdict.faults:
         yield hit.t - zero, _moment(f"fault: {_hit(hit)}", hit.t - zero, fault_purpose(hit.kind), "fault")
-        if hit.healed is not None and hit.lasts and not hit.ends_node:
-            yield hit.healed - zero, _moment(f"healed: {hit.kind}", hit.healed - zero, "The drill undid it.", "heal")
+    for hit, healed in heals(verdict):
+        yield healed - zero, _moment(f"healed: {hit.kind}", healed - zero, "The drill undid it.", "heal")
     due = wanted(verdict)
     for name, (label, words) in MOMENTS.items():
         t = getattr(verdict.timeline, name)

@@ -9,7 +9,7 @@ from kappa_lab.judge.evidence import Evidence, LackingError, Poll, of
 from kappa_lab.judge.history import Begin, Holder, Injected, Member, Online, Reply, Switched, Update
 from kappa_lab.judge.intervals import Interval
 from kappa_lab.report.causes import Cause, causes
-from kappa_lab.report.words import MOMENTS, fault_name
+from kappa_lab.report.words import MOMENTS, fault_name, heals
 
 T = TypeVar("T")
 OFF: Final = ("off", "reboot")
@@ -125,8 +125,8 @@ def _marks(verdict: Verdict, zero: float) -> Iterable[Mark]:
     for fault in verdict.faults:
         name = fault_name(fault.kind)
         yield Mark("fault", fault.t - zero, name if len(verdict.faults) == 1 else f"{name} {_whom(fault)}".rstrip())
-        if fault.healed is not None and fault.lasts and not fault.ends_node:
-            yield Mark("heal", fault.healed - zero, f"{name} healed")
+    for fault, healed in heals(verdict):
+        yield Mark("heal", healed - zero, f"{fault_name(fault.kind)} healed")
 
 
 def _whom(fault: Injected) -> str:
