@@ -65,7 +65,7 @@ def _ends(evidence: Evidence, zero: float, recovery: Interval) -> Iterable[tuple
     if stopped and started is not None:
         yield "stop", started - zero
     active = _active(evidence, after if started is None else started, within.end)
-    if noticed is not None and active is not None:
+    if acted is not None and active is not None:
         yield "start", active - zero
         yield "first answer", recovery.end
     elif started is not None:
