@@ -504,3 +504,25 @@ def test_the_steps_and_what_was_expected_are_shown(tmp_path: Path) -> None:
     assert "The service comes back, wherever the cluster wants it. Fenced: nobody." in found
     assert "wait_for primary" in found
     assert "✗ NOT DONE 2.500 s No <primary>." in found
+
+
+def test_a_storm_of_faults_is_a_page_that_can_still_be_read(tmp_path: Path) -> None:
+    recorded = build(7, tell=storm)
+    first, second = recorded.drill["faults"]
+    many = [
+        {**second, "kind": f"packet-loss-{n}", "t": first["t"] + 0.1 * n, "done": first["t"] + 0.1 * n + 0.05,
+         "healed": first["t"] + 0.1 * n + 5}
+        for n in range(1, 150)
+    ]  # fmt: skip
+    recorded.drill["faults"] = [first, *many]
+    _, html = written(recorded.write(tmp_path / "history"), tmp_path / "out")
+    root = parsed(html)
+    for svg in root.iter("svg"):
+        if svg.get("class") in SVG:
+            assert_readable(svg)
+            assert float((svg.get("viewBox") or "").split()[3]) < 800
+    assert "and 144 faults more" in words(root)
+    happened = section(root, "What happened when")
+    folded = next(happened.iter("details"))
+    assert len(list(happened.iter("tr"))) > 290  # all are there
+    assert len(list(folded.iter("tr"))) > 250  # and most of them out of the way

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from kappa_lab.predict import measured, sequence, steps
-from kappa_lab.predict.cib import Resource
+from kappa_lab.predict.cib import Operation, Resource
 from kappa_lab.predict.measured import Measured
 from kappa_lab.predict.prediction import Part, Prediction
 from kappa_lab.predict.steps import Given
@@ -13,7 +13,6 @@ DEAF_AFTER: Final = "30s"
 RESULTS: Final = "3"
 DAMPEN: Final = "15s"
 ANSWER_WITHIN: Final = "2s"
-ATTRIBUTE: Final = "kappa-telegram"
 """The agents' own defaults."""
 STOP_SHARE: Final = 0.75
 """Of a stop's time-out, after which the agents use force."""
@@ -126,27 +125,34 @@ def _no_threshold(resource: Resource, so: str) -> str:
     return f"{resource.id} has no migration-threshold, so {so}, for ever"
 
 
-def _uplink_lost(given: Given) -> Prediction:
-    kind, title = "uplink-lost", "The bot's node does not reach Telegram any more, and another does"
-    uplink = given.one("uplink")
-    if uplink is None:
-        return steps.absent(kind, title, "uplink")
-    attribute = uplink.parameters.get("telegram_attribute", ATTRIBUTE)
-    if attribute not in given.cib.ruled:
-        return Prediction(kind, title, (), never=f"no location rule goes by {attribute}, so the group stays")
-    if (monitor := steps.quickest(uplink.monitors)) is None:
-        return Prediction(kind, title, (), never=f"{uplink.id} has no monitor, so nobody measures")
+def _unreached(kind: str, title: str, parameter: str, default: str, cut_off: bool = False) -> Predict:
+    """The uplink agent measures on every node what it reaches, and a location rule goes by that."""
+
+    def predict(given: Given) -> Prediction:
+        uplink = given.one("uplink")
+        if uplink is None:
+            return steps.absent(kind, title, "uplink")
+        attribute = uplink.parameters.get(parameter, default)
+        if attribute not in given.cib.ruled:
+            return Prediction(kind, title, (), never=f"no location rule goes by {attribute}, so the group stays")
+        if (monitor := steps.quickest(uplink.monitors)) is None:
+            return Prediction(kind, title, (), never=f"{uplink.id} has no monitor, so nobody measures")
+        return steps.group_moved(given, kind, title, _measurements(uplink, monitor), cut_off)
+
+    return predict
+
+
+def _measurements(uplink: Resource, monitor: Operation) -> list[Part]:
     results = max(1, uplink.number("results", RESULTS))
     dampen, answer = uplink.time("dampen", DAMPEN), uplink.time("answer_within", ANSWER_WITHIN)
     every, limit = monitor.interval_s, monitor.timeout_s
     typical = min((results - 1) * (every + answer), dampen + every + answer) + answer
     worst = min((results - 1) * (every + limit), dampen + every + limit) + limit
-    parts = [
+    return [
         Part(f"until the next monitor of {uplink.id}", every / 2, every, "its interval"),
         Part(f"{results} measurements that agree", min(typical, worst), worst,
              "results, or dampen if sooner; each takes answer_within, at the most the monitor's timeout"),
     ]  # fmt: skip
-    return steps.group_moved(given, kind, title, parts)
 
 
 def _primary_lost(given: Given) -> Prediction:
@@ -177,6 +183,13 @@ KINDS: Final[Mapping[str, Predict]] = {
     "address-deleted": _died("address-deleted", "The virtual IP is deleted", "address"),
     "router-dead": _died("router-dead", "The MongoDB router of the bot's node dies", "router"),
     "router-frozen": _hangs("router-frozen", "The MongoDB router of the bot's node hangs", "router"),
-    "uplink-lost": _uplink_lost,
+    "uplink-lost": _unreached(
+        "uplink-lost", "The bot's node does not reach Telegram any more, and another does",
+        "telegram_attribute", "kappa-telegram",
+    ),
+    "data-tier-lost": _unreached(
+        "data-tier-lost", "The bot's node does not reach MongoDB any more, and another does",
+        "router_attribute", "kappa-router", cut_off=True,
+    ),
     "primary-lost": _primary_lost,
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """report.html: one page that needs nothing but itself."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from kappa_lab.judge import Finding, Verdict
 from kappa_lab.judge.evidence import FILES
@@ -22,7 +23,10 @@ from kappa_lab.report.words import (
     wanted,
 )  # fmt: skip
 
-MOST = 5
+MOST: Final = 5
+"""So many faults after the first are told in words."""
+ROWS: Final = 40
+"""So many things that happened are in sight; what a storm has beyond them is folded in."""
 
 
 def page(verdict: Verdict, picture: Picture | None) -> str:
@@ -214,6 +218,8 @@ def _legend() -> Markup:
 
 def _moments(verdict: Verdict, picture: Picture | None) -> Markup:
     rows = [row for _, row in sorted(_happened(verdict), key=lambda one: one[0])]
+    heads = (("moment", ""), ("from the fault", "figure"), ("what it means, and who saw it", ""))
+    more = el("details", el("summary", f"and {len(rows) - ROWS} more"), parts.table(heads, rows[ROWS:]))
     lengths: dict[str, float] = {}
     for cause in picture.causes if picture else ():
         lengths[cause.name] = lengths.get(cause.name, 0.0) + cause.interval.length
@@ -238,7 +244,8 @@ def _moments(verdict: Verdict, picture: Picture | None) -> Markup:
     return el(
         "section",
         el("h2", "What happened when"),
-        parts.table((("moment", ""), ("from the fault", "figure"), ("what it means, and who saw it", "")), rows),
+        parts.table(heads, rows[:ROWS]),
+        more if len(rows) > ROWS else "",
         *waited,
     )
 
@@ -304,7 +311,12 @@ def _steps(verdict: Verdict) -> Iterable[Markup]:
             el("td", step.what, class_="name"),
             el("td", offset(step.t - zero), class_="figure"),
             el("td", "✓ done" if step.ok else "✗ NOT DONE", class_="held" if step.ok else "broken"),
-            el("td", seconds(max(0.0, step.ended - step.t)), class_="figure", data_label="took"),
+            el(
+                "td",
+                seconds(None if step.ended is None else max(0.0, step.ended - step.t), "not ended"),
+                class_="figure",
+                data_label="took",
+            ),
             el("td", step.why, class_="soft"),
         )
         for step in verdict.steps

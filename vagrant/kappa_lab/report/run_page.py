@@ -25,7 +25,7 @@ class Told:
 def run_page(run: Run, told: Sequence[Told], compared: Comparison | None) -> str:
     known = next((one.verdict.environment for one in reversed(told) if one.verdict.environment), {})
     return parts.document(
-        f"{_title(run)}: {_state(run)[1]}",
+        f"{_title(run)}, {_state(run)[1]}",
         _header(run),
         *_why(run),
         _tiles(run),
@@ -40,7 +40,8 @@ def run_page(run: Run, told: Sequence[Told], compared: Comparison | None) -> str
 
 def _title(run: Run) -> str:
     names = list(run.by_drill())
-    return ", ".join(names) if 0 < len(names) <= 2 else f"{len(names)} drills"
+    title = ", ".join(names) if 0 < len(names) <= 2 else f"{len(names)} drills"
+    return title if len(run.outcomes) == len(names) else f"{title}: {len(run.outcomes)} runs"
 
 
 def _state(run: Run) -> tuple[str, str]:
@@ -67,7 +68,7 @@ def _header(run: Run) -> Markup:
 
 def _story(run: Run) -> str:
     passed = sum(one.passed for one in run.outcomes)
-    told = [f"{passed} of {len(run.outcomes)} drills passed, in {_time(run.took_s)}."]
+    told = [f"{passed} of {len(run.outcomes)} passed, in {_time(run.took_s)}."]
     if not run.finished:
         told.append(f"{run.planned} were to be run.")
     recovered = [one.rto_s for one in run.outcomes if one.rto_s]
@@ -108,7 +109,7 @@ def _tiles(run: Run) -> Markup:
     longest = max((one.rto_s for one in run.outcomes if one.rto_s is not None), default=None)
     return el(
         "section",
-        _tile(f"{passed} of {all_}", "drills passed", passed == all_ and run.finished),
+        _tile(f"{passed} of {all_}", "passed", passed == all_ and run.finished),
         _tile(seconds(longest, "none"), "longest time without an answer (RTO)", True),
         _tile(_sum(run, "lost"), "updates lost", _sum(run, "lost") == "0"),
         _tile(_sum(run, "twice"), "places stored twice", _sum(run, "twice") == "0"),
@@ -154,8 +155,8 @@ def _row(one: Outcome, longest: float) -> Markup:
         el("td", ", then ".join(one.faults) or "none", class_="more"),
         el("td", "✓ passed" if one.passed else "✗ FAILED", class_="held" if one.passed else "broken"),
         el("td", seconds(one.rto_s, "none"), _bar(one, longest), class_="figure", data_label="RTO"),
-        el("td", _about(one.typical_s), class_="figure", data_label="predicted: typical"),
-        el("td", _about(one.worst_s), class_="figure", data_label="worst"),
+        _predicted(one.typical_s, "predicted: typical"),
+        _predicted(one.worst_s, "worst"),
         el("td", count(one.lost), class_="figure", data_label="lost"),
         el("td", count(one.repeated), class_="figure", data_label="repeated"),
         el("td", _about(one.took_s), class_="figure", data_label="took"),
@@ -167,6 +168,10 @@ def _bar(one: Outcome, longest: float) -> Markup:
         return Markup("")
     bar = el("rect", x=0, y=0, width=max(1.0, 100 * one.rto_s / longest), height=6, class_="rto-bar")
     return el("svg", bar, viewBox="0 0 100 6", class_="bar", preserveAspectRatio="none", aria_hidden="true")
+
+
+def _predicted(value: float | None, label: str) -> Markup:
+    return el("td", _about(value), class_="figure none" if value is None else "figure", data_label=label)
 
 
 def _about(value: float | None) -> str:
