@@ -53,7 +53,7 @@ def witnesses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Witnesses:
     monkeypatch.setattr(evidence, "SEGMENT_S", 0.2)
     monkeypatch.setattr(evidence, "docker", found.docker)
     monkeypatch.setattr(lab, "telegram", found.telegram)
-    monkeypatch.setattr(power, "audit", lambda: [json.dumps({"t": t}) for t in (9.0, 10.0, 11.0)] + ["half a li"])
+    monkeypatch.setattr(power, "audit", lambda: [json.dumps({"t": t}) for t in (8.0, 9.0, 10.0, 11.0)] + ["half a li"])
     return found
 
 
@@ -68,7 +68,7 @@ def test_a_drill_gets_the_segments_that_were_ended_for_it(witnesses: Witnesses, 
         "telegram.jsonl": "telegram.jsonl of this drill\n",
         "wire.jsonl": "wire.jsonl of this drill\n",
         "lease.jsonl": "lease.jsonl of this drill\n",
-        "power.jsonl": '{"t": 10.0}\n{"t": 11.0}\nhalf a li\n',
+        "power.jsonl": '{"t": 9.0}\n{"t": 10.0}\n{"t": 11.0}\nhalf a li\n',
     }
     assert collected(tmp_path / "second")["wire.jsonl"] == "the next\n"
     assert sorted(file.name for file in witnesses.journals.glob("wire*")) == [
@@ -105,3 +105,12 @@ def test_of_the_nodes_logs_a_drill_keeps_what_came_after_it_began(witnesses: Wit
     assert found == {
         "node2/pacemaker/pacemaker.log": "after\n", "node2/turned.log": "anew\n", "node2/new.log": "after\n",
     }  # fmt: skip
+
+
+def test_where_the_brokers_did_nothing_their_audit_is_there_all_the_same(
+    witnesses: Witnesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(power, "audit", lambda: ['{"t": 1.0}', '{"t": 2.0}'])
+    assert collected(tmp_path / "first")["power.jsonl"] == '{"t": 2.0}\n'
+    monkeypatch.setattr(power, "audit", list)
+    assert collected(tmp_path / "second")["power.jsonl"] == ""

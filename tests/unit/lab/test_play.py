@@ -130,6 +130,10 @@ def test_steps_are_taken_in_their_order_and_what_is_left_is_healed_latest_first(
     assert all(hit["t"] <= hit["done"] <= hit["healed"] for hit in kept["faults"])
     assert kept["faults"][2]["healed"] <= kept["faults"][3]["t"]
     assert kept["expect"]["fenced"] == ["node2", "node3"] and kept["active"] == "node2"
+    noted = [json.loads(line) for line in (tmp_path / "cluster.jsonl").read_text().splitlines()]
+    assert [(event["e"], event["node"]) for event in noted] == [
+        ("active", "node2"), ("online", "node1"), ("online", "node2"), ("online", "node3"), ("active", "node2"),
+    ]  # fmt: skip
 
 
 def test_a_later_fault_hits_the_group_where_it_is_by_then(

@@ -17,11 +17,11 @@ from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.predict.durations import seconds
 from tests.predict_inputs import CIB, COROSYNC, changed, given, predicted, prop, two_nodes
 
-STARTS = 15 + 20 + 20
+START_BOT = 20
+STARTS = 15 + 20 + START_BOT
 BOT_START = 'id="bot-start-interval-0s" interval="0s" name="start"'
 STOPS = 30 + 20 + 15
 PAUSE = 2
-START_BOT = STARTS - 15 - 20
 
 
 @pytest.mark.parametrize(

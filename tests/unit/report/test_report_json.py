@@ -21,6 +21,7 @@ MORE = {
     "answers",
     "fencing",
     "took_s",
+    "outages",
     "faults",
     "steps",
     "expect",
@@ -68,6 +69,8 @@ def test_a_passed_drill(recorded: History, tmp_path: Path) -> None:
     assert content["steps"] == recorded.drill["steps"]
     assert content["prediction"]["worst_s"] == recorded.drill["prediction"]["worst_s"]
     assert content["tags"] == ["node"]
+    (outage,) = content["outages"]
+    assert 0 <= outage["t"] < outage["t"] + outage["length_s"] <= content["rto_s"] + 0.1
     assert content["took_s"] == round(recorded.drill["finished"] - recorded.drill["started"], 1)
     assert content["started"] == recorded.drill["started"]
     assert [(e["action"], e["before"], e["after"], e["evidence"]) for e in content["fencing"]] == [

@@ -1,5 +1,6 @@
 """report.html: well-formed, of itself alone, safe with any text, true to the verdict, and no words overlap in it."""
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -20,11 +21,22 @@ from kappa_lab.predict import everything
 from kappa_lab.report.causes import Cause
 from kappa_lab.report.drawing import EM, NARROW, WIDE, Format, draw
 from kappa_lab.report.markup import Markup, el
+from kappa_lab.report.outcome import outcome
 from kappa_lab.report.page import page
 from kappa_lab.report.picture import Lane, Mark, Picture, Spell, close_up, picture, recovered
 from kappa_lab.report.predicted import cause_of
 from kappa_lab.report.words import CAUSES, MOMENTS, fault_purpose
-from tests.histories import STORIES, History, Tell, bot_restart, build, passive_lost, stops_until_healed, storm
+from tests.histories import (
+    STORIES,
+    History,
+    Tell,
+    bot_restart,
+    build,
+    passive_lost,
+    power_cut,
+    stops_until_healed,
+    storm,
+)
 from tests.predict_inputs import given as given_
 
 SVG = ("wide", "narrow")
@@ -396,6 +408,29 @@ def test_each_of_several_faults_is_where_it_hit(tmp_path: Path) -> None:
     assert spells["node2"] == [("struck", "rings cut", 9.0), ("starting", "starting", 11.8)]
     assert spells["node3"] == []
     assert {lane.name: len(lane.off) for lane in drawn.lanes} == {"node1": 1, "node2": 1, "node3": 0}
+
+
+def test_of_a_storm_the_longest_outage_is_what_counts(tmp_path: Path) -> None:
+    verdict, drawn, root = told(storm, tmp_path)
+    assert drawn.recovery is not None
+    assert drawn.recovery.length == max(stretch.length for stretch in drawn.silent)
+    assert "the longest outage, from its beginning" in words(root)
+    stored = outcome(json.loads((tmp_path / "out" / "report.json").read_text()))
+    assert stored.rto_s == pytest.approx(drawn.recovery.length, abs=0.001)
+    late = [Interval(50.0, 51.0), Interval(60.0, 66.0)]
+    assert recovered(verdict, late) == late[1]
+    assert recovered(verdict, []) is None
+
+
+def test_a_node_of_which_nobody_asks_for_long_is_back_when_it_is_a_member(tmp_path: Path) -> None:
+    recorded = build(7, tell=power_cut)
+    (online,) = (line for line in recorded.cluster if line["e"] == "online")
+    online["t"] += 60
+    recorded.cluster.sort(key=lambda line: line["t"])
+    history = recorded.write(tmp_path)
+    drawn = picture(judge(history), read(history))
+    assert drawn is not None
+    assert [round(spell.interval.end, 2) for spell in drawn.lanes[0].spells] == [2.8, 7.44]
 
 
 def test_the_causes_of_a_restart_are_those_that_the_cluster_tells(tmp_path: Path) -> None:

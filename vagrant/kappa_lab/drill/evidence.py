@@ -96,7 +96,14 @@ def collect(folder: Path, since: float) -> None:
         # without a segment that was ended in good order there is the one that was not, and the judge sees it
         with contextlib.suppress(OSError):
             shutil.copyfile(ended.get(name, JOURNALS / name), folder / name)
-    (folder / "power.jsonl").write_text("".join(f"{line}\n" for line in power.audit() if _t(line) >= since))
+    (folder / "power.jsonl").write_text("".join(f"{line}\n" for line in _audit(since)))
+
+
+def _audit(since: float) -> list[str]:
+    """The brokers' audit from then on, and the line before: an audit that says nothing is not one that is lost."""
+    lines = power.audit()
+    before = sum(_t(line) < since for line in lines)
+    return lines[max(0, before - 1) :]
 
 
 def _t(line: str) -> float:

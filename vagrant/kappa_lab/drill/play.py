@@ -205,7 +205,7 @@ class Play:
         return all(predicates.KINDS["fenced"].holds(self.scene, {"on": name}) for name in every)
 
     def _wait_whole(self, bound_s: float, healing: threading.Thread, failures: list[Exception]) -> None:
-        away = {name for hit in self.record.hits for name in hit.nodes} | set(self.record.fenced)
+        away = set(roles.NAMES)  # of those whom nothing hit it is to be shown too that they live
         patient_until: float | None = None
 
         def holds(seen: cluster.Status) -> bool:

@@ -51,21 +51,21 @@ def deaf(target: Target, given: Mapping[str, Value]) -> Fault:
 
 def out_of_memory(node: Node) -> None:
     """The process may have no more than it has: the next page that it asks the kernel for is refused."""
-    pid = within(node, "pgrep", "-o", "-f", BOT, doing=f"looking for the bot on {node.name}").strip()
-    # as the bot's own user: nobody else in the node may set another process's limits
-    within(
-        node, "setpriv", "--reuid=kappa", "--regid=kappa", "--clear-groups",
-        "prlimit", f"--pid={pid}", "--as=65536:", doing=f"limiting the memory of the bot on {node.name}",
-    )  # fmt: skip
+    _limit_memory(node, "65536")
 
 
 def memory_back(node: Node) -> None:
     with contextlib.suppress(LabError):  # it has died of it: the one that runs now has no limit
-        pid = within(node, "pgrep", "-o", "-f", BOT, doing=f"looking for the bot on {node.name}").strip()
-        within(
-            node, "setpriv", "--reuid=kappa", "--regid=kappa", "--clear-groups",
-            "prlimit", f"--pid={pid}", "--as=unlimited:", doing=f"giving the bot on {node.name} its memory back",
-        )  # fmt: skip
+        _limit_memory(node, "unlimited")
+
+
+def _limit_memory(node: Node, soft: str) -> None:
+    pid = within(node, "pgrep", "-o", "-f", BOT, doing=f"looking for the bot on {node.name}").strip()
+    # as the bot's own user: nobody else in the node may set another process's limits
+    within(
+        node, "setpriv", "--reuid=kappa", "--regid=kappa", "--clear-groups",
+        "prlimit", f"--pid={pid}", f"--as={soft}:", doing=f"limiting the memory of the bot on {node.name}",
+    )  # fmt: skip
 
 
 def crash_loop(target: Target, given: Mapping[str, Value]) -> Fault:

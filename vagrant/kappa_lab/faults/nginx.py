@@ -54,13 +54,12 @@ def take_port(node: Node) -> None:
 
 
 def free_port(node: Node) -> None:
-    script = f"[ ! -e {TAKEN} ] || {{ kill $(cat {TAKEN}); rm {TAKEN}; }}"
-    once_it_runs(node, lambda: _tell(node, script))
+    def end() -> None:
+        script = f"[ ! -e {TAKEN} ] || {{ kill $(cat {TAKEN}); rm {TAKEN}; }}"
+        within(node, "sh", "-c", script, doing=f"ending the program on {node.name}")
+
+    once_it_runs(node, end)
     cleanup("web", node)
-
-
-def _tell(node: Node, script: str) -> None:
-    within(node, "sh", "-c", script, doing=f"ending the program on {node.name}")
 
 
 def reload_broken(node: Node) -> None:

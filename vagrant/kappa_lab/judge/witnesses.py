@@ -160,7 +160,11 @@ def _clocks(evidence: Evidence) -> list[str]:
 
 
 def _all_up(evidence: Evidence) -> list[str]:
-    """A node lives that is said to be online or active, that says something of another, or that asks Telegram."""
+    """A node lives that is said to be online or active, that says something of another, or that asks Telegram; and each
+    does that the drill waited for until the lab was whole.
+    """
+    if any(step.what == "whole" and step.ok for step in evidence.drill.steps):
+        return []
     alive: set[str | None] = {event.node for event in of(evidence.telegram_ or (), Begin)}
     for event in evidence.cluster:
         alive.add(getattr(event, "by", None))

@@ -45,8 +45,10 @@ def article(verdict: Verdict, picture: Picture | None) -> Markup:
     """What is this drill's alone, as a run's page takes it over."""
     return el(
         "article",
+        el("p", verdict.purpose, class_="soft") if verdict.purpose else "",
+        el("p", parts.tight(story(verdict, picture))),
         *_why(verdict),
-        _tiles(verdict),
+        _tiles(verdict, picture),
         *_figures(picture),
         _moments(verdict, picture),
         *predicted.section(verdict, picture.causes if picture else ()),
@@ -63,19 +65,17 @@ def _header(verdict: Verdict) -> Markup:
             "div",
             el("p", f"Kappa HA failover drill · {parts.when(verdict.started)}", class_="eyebrow"),
             el("h1", verdict.drill),
-            el("p", verdict.purpose, class_="soft") if verdict.purpose else "",
-            el("p", parts.tight(story(verdict))),
         ),
         parts.badge(verdict.passed),
     )
 
 
-def story(verdict: Verdict) -> str:
+def story(verdict: Verdict, picture: Picture | None) -> str:
     """What happened, in a few sentences."""
     fault, figures, answers = verdict.fault, verdict.figures, verdict.answers
     if fault is None:
         return "The drill did not come to its fault."
-    told = [*_befell(verdict, fault), _recovery(verdict)]
+    told = [*_befell(verdict, fault), _recovery(verdict, picture)]
     if figures.updates_sent is not None and figures.updates_lost is not None:
         lost = "none was lost" if figures.updates_lost == 0 else f"{figures.updates_lost} went lost"
         told.append(f"Of the {figures.updates_sent} things that users did, {lost}.")
@@ -101,8 +101,15 @@ def _hit(hit: Injected) -> str:
     return f"{hit.kind} on {', '.join(hit.nodes)}" if hit.nodes else hit.kind
 
 
-def _recovery(verdict: Verdict) -> str:
+def _recovery(verdict: Verdict, picture: Picture | None) -> str:
     service, rto = verdict.expect.service if verdict.expect else "moves", verdict.rto_s
+    if service == "any" and picture is not None and picture.recovery is not None:
+        often, longest = len(picture.silent), seconds(picture.recovery.length)
+        return (
+            f"Users waited in vain {often} times, the longest {longest}."
+            if often > 1
+            else (f"Once users waited in vain, for {longest}.")
+        )
     if rto is None:
         if service == "moves":
             return "No user has been answered by another node since."
@@ -127,12 +134,12 @@ def _why(verdict: Verdict) -> Iterable[Markup]:
     )
 
 
-def _tiles(verdict: Verdict) -> Markup:
+def _tiles(verdict: Verdict, picture: Picture | None) -> Markup:
     figures = verdict.figures
     sent, lost = count(figures.updates_sent), count(figures.updates_lost)
     return el(
         "section",
-        el("div", el("b", _rto(verdict)[0]), el("span", _rto(verdict)[1]), class_="tile rto"),
+        el("div", el("b", _rto(verdict, picture)[0]), el("span", _rto(verdict, picture)[1]), class_="tile rto"),
         _tile(f"{lost} of {sent}", "updates lost", figures.updates_lost),
         _tile(count(figures.records_duplicated), "places stored twice", figures.records_duplicated),
         _tile(seconds(figures.poll_overlap_s, "unknown"), "two nodes polling", figures.poll_overlap_s),
@@ -141,9 +148,11 @@ def _tiles(verdict: Verdict) -> Markup:
     )
 
 
-def _rto(verdict: Verdict) -> tuple[str, str]:
+def _rto(verdict: Verdict, picture: Picture | None) -> tuple[str, str]:
     """The figure, and what it is."""
     service = verdict.expect.service if verdict.expect else "moves"
+    if service == "any" and picture is not None and picture.recovery is not None:
+        return seconds(picture.recovery.length), "the longest outage, from its beginning (RTO)"
     if verdict.rto_s is None and service in ("returns", "undisturbed", "any"):
         return "no outage", "nobody waited while nobody was answered (RTO)"
     since = "heal" if service == "stops" else "fault"

@@ -1,6 +1,6 @@
 """What a timeline shows, taken from the evidence: lanes, spans and moments, in seconds from the first fault."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -13,6 +13,8 @@ from kappa_lab.report.words import MOMENTS, fault_name
 
 T = TypeVar("T")
 OFF: Final = ("off", "reboot")
+BOOT_S: Final = 15.0
+"""Longer than a member of the cluster takes to start its router."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,11 @@ def picture(verdict: Verdict, evidence: Evidence) -> Picture | None:
     replies = _all(lambda: of(evidence.telegram, Reply))
     acted = [poll.node for poll in polls] + [holder.mac for holder in holders]
     names = list(dict.fromkeys([*evidence.drill_.nodes, *acted]))
-    timeline, recovery = verdict.timeline, recovered(verdict)
-    silent = _all(lambda: moments.outages(evidence))
+    timeline = verdict.timeline
+    silent = [Interval(one.start - zero, one.end - zero) for one in _all(lambda: moments.outages(evidence))]
+    recovery = recovered(verdict, silent)
     if recovery and not silent:
-        silent = [Interval(recovery.start + zero, recovery.end + zero)]
+        silent = [recovery]
     return Picture(
         span=_whole(evidence, zero),
         lanes=tuple(_lane(name, verdict, evidence, zero, polls, holders, replies) for name in names),
@@ -101,12 +104,17 @@ def picture(verdict: Verdict, evidence: Evidence) -> Picture | None:
         moments=tuple((name, t) for name in MOMENTS if (t := getattr(timeline, name)) is not None),
         recovery=recovery,
         causes=tuple(causes(evidence, zero, recovery)) if recovery else (),
-        silent=tuple(Interval(stretch.start - zero, stretch.end - zero) for stretch in silent),
+        silent=tuple(silent),
     )
 
 
-def recovered(verdict: Verdict) -> Interval | None:
-    """What the RTO measures, in seconds from the first fault: it ends with the first answer."""
+def recovered(verdict: Verdict, silent: Sequence[Interval] = ()) -> Interval | None:
+    """What the RTO measures, in seconds from the first fault: it ends with the first answer.
+
+    Where anything may happen, as in a storm, the first fault says little: then it is the longest of the outages.
+    """
+    if verdict.expect is not None and verdict.expect.service == "any":
+        return max(silent, key=lambda stretch: stretch.length, default=None)
     end, rto = verdict.timeline.first_answer, verdict.rto_s
     return None if end is None or not rto else Interval(end - rto, end)
 
@@ -246,13 +254,13 @@ def _spells(name: str, verdict: Verdict, evidence: Evidence, zero: float, power:
 
 
 def _back(evidence: Evidence, name: str, after: float) -> float | None:
-    """When the node was seen back in the cluster: able to take over, or, if nobody says so, a member."""
+    """When the node was seen back in the cluster, able to take over; a drill may ask for that only long after it."""
     seen = [event for event in _all(lambda: list(evidence.cluster)) if event.t >= after]
-    for kind in (Online, Member):
-        for event in seen:
-            if isinstance(event, kind) and event.node == name:
-                return event.t
-    return None
+    online = next((e.t for e in seen if isinstance(e, Online) and e.node == name), None)
+    member = next((e.t for e in seen if isinstance(e, Member) and e.node == name), None)
+    if online is None or member is None:
+        return member if online is None else online
+    return online if online - member <= BOOT_S else member
 
 
 def _known(value: Callable[[], T], otherwise: T) -> T:

@@ -101,9 +101,9 @@ def _spread(one: Repeated) -> str:
 
 
 def _with_folder(folder: Path, name: str, verdict: Verdict) -> dict[str, Any]:
-    """What the drill's own report.json says beyond its verdict is kept: how long it took."""
+    """What the drill's own report.json says beyond its verdict is kept: how long it took, and its outages."""
     own = outcome.content(folder / name)
-    return {"folder": name, **record(verdict), "took_s": own.get("took_s")}
+    return {"folder": name, **record(verdict), "took_s": own.get("took_s"), "outages": own.get("outages", [])}
 
 
 def _article(folder: Path) -> Markup | None:

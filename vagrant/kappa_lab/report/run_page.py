@@ -8,7 +8,7 @@ from kappa_lab.report import compare, parts
 from kappa_lab.report.compare import Comparison, Row
 from kappa_lab.report.markup import Markup, el
 from kappa_lab.report.outcome import Outcome, Repeated, Run
-from kappa_lab.report.page import article, story
+from kappa_lab.report.page import article
 from kappa_lab.report.spread import Spread
 from kappa_lab.report.words import count, seconds
 
@@ -306,8 +306,6 @@ def _drill(told: Told) -> Markup:
         ),
         el(
             "div",
-            el("p", verdict.purpose, class_="soft") if verdict.purpose else "",
-            el("p", parts.tight(story(verdict))),
             told.article if told.article is not None else article(verdict, None),
             id=_anchor(one),
         ),
