@@ -15,8 +15,7 @@ PLAIN: Final = "/opt/kappa/bin/kappa-bot"
 OFFSET: Final = "/run/kappa-lab-clock"
 LIBRARY: Final = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 WRAPPER: Final = f"""#!/bin/sh
-export LD_PRELOAD={LIBRARY} FAKETIME_TIMESTAMP_FILE={OFFSET} FAKETIME_CACHE_DURATION=1 \\
-  FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_RESET=1
+export LD_PRELOAD={LIBRARY} FAKETIME_TIMESTAMP_FILE={OFFSET} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
 exec {PLAIN} "$@"
 """
 
@@ -37,7 +36,7 @@ def clock_stepped(target: Target, given: Mapping[str, Value]) -> Fault:
 
 
 def set_offset(node: Node, seconds: float) -> None:
-    """Whole or not at all: the bot reads it once a second."""
+    """Whole or not at all: the bot's library reads it whenever it is asked for the time."""
     on(node, "sh", "-c", f"echo '{seconds:+g}' >{OFFSET}.new && mv {OFFSET}.new {OFFSET}")
 
 
