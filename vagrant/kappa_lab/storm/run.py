@@ -5,6 +5,7 @@ The history is a drill's (see `kappa_lab.drill`), with the plan beside it (`plan
 """
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import threading
@@ -22,6 +23,7 @@ from kappa_lab.errors import LabError
 from kappa_lab.faults import AREAS
 from kappa_lab.judge import Verdict, moments
 from kappa_lab.judge.evidence import LackingError, read
+from kappa_lab.judge.verdict import Timeline
 from kappa_lab.paths import DRILLS, STATE
 from kappa_lab.progress import say, step
 from kappa_lab.scenario import Bounds, Expect, Inject, Scenario, Traffic
@@ -88,7 +90,8 @@ def run(plan: Plan) -> tuple[Outcome, Path]:
     (DRILLS / "latest").unlink(missing_ok=True)
     outcome, verdict = in_fresh_lab(plan, folder)
     point_latest(folder)
-    say("\n" + report.summary(verdict))
+    # its faults have been said as they came
+    say("\n" + report.summary(dataclasses.replace(verdict, faults=(), timeline=Timeline())))
     say("\n" + told(outcome))
     say(f"\nReport: {DRILLS / 'latest' / 'report.html'}")
     return outcome, folder
