@@ -131,7 +131,7 @@ def must_be_off(evidence: Evidence, old: Turn, new: Turn) -> bool:
         return False
     back = [event.t for event in of(evidence.cluster, Online) if event.node == node and event.t > lost]
     fenced_for_it = any(lost <= entry.t < min(back, default=evidence.drill.finished) for entry in tries)
-    return fenced_for_it or not _gave_back(evidence, node, old.span.start, end)
+    return fenced_for_it or not _gave_back(evidence, node, end)
 
 
 def _lost_by(evidence: Evidence, node: str, start: float, end: float) -> float | None:
@@ -147,14 +147,19 @@ def _lost_by(evidence: Evidence, node: str, start: float, end: float) -> float |
     return said[-1].t if said and isinstance(said[-1], MemberLost) else None
 
 
-def _gave_back(evidence: Evidence, node: str, start: float, end: float) -> bool:
-    """Did this node give the writer's lease back, which only a bot that ends in good order does?"""
+def _gave_back(evidence: Evidence, node: str, end: float) -> bool:
+    """Had this node given the writer's lease back, and not taken it again? Only a bot that ends in good order does."""
     holder: str | None = None
+    given = False
     for held in of(evidence.lease, Held):
-        if held.how == "released" and holder == node and start <= held.t <= end:
-            return True
+        if held.t > end:
+            break
+        if held.node == node:
+            given = False
+        elif held.how == "released" and holder == node:
+            given = True
         holder = held.node
-    return False
+    return given
 
 
 def _measured(evidence: Evidence, taken: Sequence[tuple[Turn, Turn]]) -> str:
