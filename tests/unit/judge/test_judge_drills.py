@@ -144,6 +144,10 @@ def lost_and_never_proven_off(h: History) -> None:
     drop(h.power, lambda line: line["plug"] == "node1" and line["t"] >= h.fault)
 
 
+def told_of_a_passive_one(h: History) -> None:
+    h.cluster.append({"e": "fenced", "t": h.fault + 5.0, "node": "node3", "by": "node2", "result": "OK"})
+
+
 def second_is_proven_off_too_late(h: History) -> None:
     for line in power_of(h, "node2"):
         line["t"] += 0.5
@@ -391,6 +395,12 @@ def not_back_at_the_end(h: History) -> None:
 
 
 BROKEN: list[tuple[Tell, Breaks, set[str], str]] = [
+    (
+        histories.storm,
+        told_of_a_passive_one,
+        {FENCED},
+        r"node3 was not fenced: .* told that it is off all the same",
+    ),
     (histories.restarted_and_lost, lost_and_never_proven_off, {FENCED}, r"node1 was never proven off for it"),
     (
         histories.storm,
