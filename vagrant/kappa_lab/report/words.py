@@ -93,8 +93,8 @@ def wanted(verdict: Verdict) -> set[str]:
 
 
 def heals(verdict: Verdict) -> Iterable[tuple[Injected, float]]:
-    """Each fault that the drill undid, and when. What fencing mends is no heal of the drill's, unless all waited for it;
-    nor is there one for what was over when it had happened."""
+    """Each fault that the drill undid, and when. What fencing mends is no heal of the drill's, unless all waited for
+    it; nor is there one for what was over when it had happened."""
     waited = verdict.expect is not None and verdict.expect.service == "stops"
     for hit in verdict.faults:
         if hit.healed is not None and hit.lasts and (waited or not hit.ends_node):
