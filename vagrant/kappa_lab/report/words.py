@@ -40,6 +40,7 @@ CAUSES: Final = {
     "detection": "Nobody who could act knew of it: until the cluster saw the first sign.",
     "transition": "The cluster knew, and decided; Pacemaker's controller may stand still for a second or two.",
     "fencing": "Taking the node's power, and seeing that it is off.",
+    "retries": "Starting, and stopping again, where it did not last.",
     "stop": "Stopping what has to stop before anything may start.",
     "start": "Starting the virtual IP, Nginx and the bot, until Telegram accepts a poll.",
     "first answer": "From the first accepted poll to the first user answered.",
