@@ -217,6 +217,20 @@ def storm(plan: Plan) -> Story:
     )
 
 
+def restarted_and_lost(plan: Plan) -> Story:
+    """The bot is restarted in good order on its node, which is cut off later: only the first end was a good one."""
+    del plan
+    return Story(
+        name="restarted-and-lost",
+        faults=(fault("bot-stopped", "node1", healed=2.0), fault("rings-cut", "node1", t=9.0, healed=16.2)),
+        expect=expect("any", may_be_fenced=["node1", "node2", "node3"]),
+        reigns=(Reign("node1", -99.0, 0.4, orderly=True), Reign("node1", 1.4, 11.3), Reign("node2", 12.0)),
+        holds=(Reign("node1", -99.0, 11.3), Reign("node2", 11.6)),
+        power=shot("node1", 11.4),
+        cluster=(*lost("node1", 10.3), *told("node1", 11.42), *back("node1", 15.0)),
+    )
+
+
 def stranger(plan: Plan) -> Story:
     """A foreign poller has the same token: it and the bot displace each other until it goes."""
     return Story(
@@ -290,7 +304,7 @@ def back(node: str, t: float, by: str = "node2") -> tuple[Line, ...]:
 
 Tell = Callable[[Plan], Story]
 STORIES: tuple[Tell, ...] = (
-    power_cut, bot_restart, planned_move, passive_lost, stops_until_healed, storm, stranger,
+    power_cut, bot_restart, planned_move, passive_lost, stops_until_healed, storm, restarted_and_lost, stranger,
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def broken(verdict: Verdict) -> set[str]:
 
 RTO = {
     "power_cut": (2.91, 3.2), "bot_restart": (2.4, 2.7), "planned_move": (1.7, 2.0), "passive_lost": None,
-    "stops_until_healed": (1.6, 1.9), "storm": (2.9, 3.2), "stranger": None,
+    "stops_until_healed": (1.6, 1.9), "storm": (2.9, 3.2), "restarted_and_lost": None, "stranger": None,
 }  # fmt: skip
 
 
@@ -138,6 +138,14 @@ def wrote(h: History) -> list[Line]:
 
 def second_is_not_proven_off(h: History) -> None:
     drop(h.power, lambda line: line["plug"] == "node2" and line["t"] >= h.fault)
+
+
+def lost_and_never_proven_off(h: History) -> None:
+    drop(h.power, lambda line: line["plug"] == "node1" and line["t"] >= h.fault)
+
+
+def told_of_a_passive_one(h: History) -> None:
+    h.cluster.append({"e": "fenced", "t": h.fault + 5.0, "node": "node3", "by": "node2", "result": "OK"})
 
 
 def second_is_proven_off_too_late(h: History) -> None:
@@ -387,6 +395,13 @@ def not_back_at_the_end(h: History) -> None:
 
 
 BROKEN: list[tuple[Tell, Breaks, set[str], str]] = [
+    (
+        histories.storm,
+        told_of_a_passive_one,
+        {FENCED},
+        r"node3 was not fenced: .* told that it is off all the same",
+    ),
+    (histories.restarted_and_lost, lost_and_never_proven_off, {FENCED}, r"node1 was never proven off for it"),
     (
         histories.storm,
         second_is_not_proven_off,

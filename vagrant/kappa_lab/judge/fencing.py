@@ -36,9 +36,10 @@ def fenced_first(evidence: Evidence) -> Seen:
     """Every node that is fenced is proven off before another node does anything in its place, and no other is shot.
 
     The proof is the power broker's audit: the node was switched off, and then seen off. Those that the drill expects to
-    be fenced are, each with proof, and the cluster was told so; nobody was switched off of whom that is not expected.
-    And at each take-over, however many there are, from a node that had to be fenced for it, the proof stands there
-    before another node first polls Telegram, first answers for the virtual IP, or first does anything else for the bot.
+    be fenced are, each with proof, and the cluster was told so; of nobody was it told so without proof; nobody was
+    switched off of whom that is not expected. And at each take-over, however many there are, from a node that had to be
+    fenced for it, the proof stands there before another node first polls Telegram, first answers for the virtual IP, or
+    first does anything else for the bot.
 
     A node has to be fenced for a take-over when a fault ended it and the drill had not begun to undo anything; when a
     fence agent had begun to switch it off; when it was lost to the others and had not given its lease back; and, given
@@ -54,6 +55,12 @@ def fenced_first(evidence: Evidence) -> Seen:
     ]
     for node in expect.fenced:
         violations += _fenced_and_told(evidence, node)
+    told = dict.fromkeys(e.node for e in of(evidence.cluster, Fenced) if e.t >= fault.t and e.result == "OK")
+    violations += [
+        _no_proof(evidence, node, confirmed=True)
+        for node in told
+        if node not in expect.fenced and not proofs_of_off(evidence, node)
+    ]
     taken = take_overs(evidence)
     for what, old, new in taken:
         violations += _too_early(evidence, what, old, new)
@@ -131,7 +138,7 @@ def must_be_off(evidence: Evidence, old: Turn, new: Turn) -> bool:
         return False
     back = [event.t for event in of(evidence.cluster, Online) if event.node == node and event.t > lost]
     fenced_for_it = any(lost <= entry.t < min(back, default=evidence.drill.finished) for entry in tries)
-    return fenced_for_it or not _gave_back(evidence, node, old.span.start, end)
+    return fenced_for_it or not _gave_back(evidence, node, end)
 
 
 def _lost_by(evidence: Evidence, node: str, start: float, end: float) -> float | None:
@@ -147,14 +154,19 @@ def _lost_by(evidence: Evidence, node: str, start: float, end: float) -> float |
     return said[-1].t if said and isinstance(said[-1], MemberLost) else None
 
 
-def _gave_back(evidence: Evidence, node: str, start: float, end: float) -> bool:
-    """Did this node give the writer's lease back, which only a bot that ends in good order does?"""
+def _gave_back(evidence: Evidence, node: str, end: float) -> bool:
+    """Had this node given the writer's lease back, and not taken it again? Only a bot that ends in good order does."""
     holder: str | None = None
+    given = False
     for held in of(evidence.lease, Held):
-        if held.how == "released" and holder == node and start <= held.t <= end:
-            return True
+        if held.t > end:
+            break
+        if held.node == node:
+            given = False
+        elif held.how == "released" and holder == node:
+            given = True
         holder = held.node
-    return False
+    return given
 
 
 def _measured(evidence: Evidence, taken: Sequence[tuple[Turn, Turn]]) -> str:
