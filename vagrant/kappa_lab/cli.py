@@ -19,6 +19,7 @@ from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, warn
 from kappa_lab.report import compare
 from kappa_lab.report.compare import FACTOR
+from kappa_lab.storm import command as storms
 
 FAILED = 1
 CANNOT = 2
@@ -137,6 +138,29 @@ def compare_(before: str, after: str, factor: float) -> None:
     compared = compare.chosen(DRILLS, before, after, factor)
     say(compare.text(compared))
     if compared.worse:
+        sys.exit(FAILED)
+
+
+@cli.command()
+@click.option("--seed", default=1, show_default=True, help="Faults, moments and what the users do are drawn from it.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long; 2 where nothing else is said.")
+@click.option("--faults", type=click.IntRange(min=1), help="How many faults; with --minutes, at that pace.")
+@click.option("--plan", type=click.Path(path_type=Path), help="The plan of an earlier storm, or one of your own.")
+@click.option("--shrink", is_flag=True, help="When it fails, look for the fewest faults that still fail.")
+@click.option("--shrink-minutes", type=click.FloatRange(min=0), default=60, show_default=True, help="No longer.")
+@click.option("--again", type=click.Path(path_type=Path), help="Go on shrinking the storm that failed in this folder.")
+def storm(
+    seed: int, minutes: float | None, faults: int | None, plan: Path | None, shrink: bool, shrink_minutes: float,
+    again: Path | None,
+) -> None:  # fmt: skip
+    """Random faults at random moments, overlapping and healed, in a fresh lab; exit 0 only when all invariants held."""
+    if plan and (minutes or faults):
+        raise click.UsageError("--plan says itself which faults come when: leave out --minutes and --faults.")
+    if again:
+        with lab.sole_user():
+            storms.shrink(again, shrink_minutes)
+        return
+    if not storms.let_loose(storms.chosen(plan, seed, faults, minutes), shrink_minutes if shrink else 0):
         sys.exit(FAILED)
 
 

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,13 +97,14 @@ _asked = list(NODES)
 """In the order in which they are asked: one that hangs, or is cut off, costs its time once."""
 
 
-def status() -> Status | None:
+def status(last: Collection[str] = ()) -> Status | None:
     """What the first node says that answers and has quorum; where none has, what the first says that answers at all.
 
-    A node that was cut off from the others sees only itself, and would tell of its own misery as if it were all.
+    A node that was cut off from the others sees only itself, and would tell of its own misery as if it were all. One
+    whose Corosync hangs still tells what it knew: whoever knows of such nodes has them asked `last`.
     """
     alone: Status | None = None
-    for node in tuple(_asked):
+    for node in sorted(_asked, key=lambda node: node.name in last):
         try:
             question = ("crm_mon", "-1", "--output-as=xml")
             seen = parse(

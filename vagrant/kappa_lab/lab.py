@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from kappa_lab import cluster, engine, images, power, preflight, secrets
+from kappa_lab import cluster, disks, engine, images, power, preflight, secrets
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, DRILLS, LOCK, LOGS, ROOT, RUN, STATE
@@ -28,6 +29,23 @@ COMPOSE = ROOT / "vagrant" / "compose.yaml"
 REPLICA_SET = f"mongodb://{','.join(f'{m}:27017' for m in MEMBERS)}/?replicaSet=kappa0"
 CONTAINERS = len(NODES) + len(MEMBERS) + 3
 NODE_CIB = "/usr/share/kappa-ha/cib.xml"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the lab's cluster runs. In every configuration one group has the resources `vip`, `web` and `bot`."""
+
+    cib: str | None = None
+    """The cluster's configuration as XML; None: what crm_configs/ makes, as it lies in the node image."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Laid over the nodes' own files at every boot: absolute path and content. Owned by root, readable by all."""
+    everywhere: tuple[str, ...] = ("router",)
+    """Clones, by their primitive: one instance on each node."""
+    fencing: tuple[str, ...] = ("fence-kappa", "fence-kappa-2")
+    """Fence devices."""
+
+
+SHIPPED = Configuration()
 
 
 @contextlib.contextmanager
@@ -93,34 +111,44 @@ def prepare() -> dict[str, str]:
     return images.ensure()
 
 
-def up(by: str) -> None:
+def up(by: str, configuration: Configuration = SHIPPED) -> None:
     """Bring up a fresh lab, from nothing to a bot that serves. Raises LabError; the caller takes down what stands."""
-    lay_out(by)
+    lay_out(by, configuration)
     tags = prepare()
     with step("starting nodes, data tier and Telegram lab server"):
         compose("up", "-d", "--no-build", doing="Starting the lab's containers", tags=tags, log=LOGS / "compose-up.log")
-    settle()
+    settle(configuration)
 
 
-def lay_out(by: str) -> None:
-    """Make the files of one run: who it belongs to, its secrets, room for logs and journals."""
+def lay_out(by: str, configuration: Configuration = SHIPPED) -> None:
+    """Make the files of one run: who it belongs to, its secrets, the nodes' own files, room for logs and journals."""
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
     MARK.write_text(json.dumps({"by": by, "pid": os.getpid(), "t": time.time()}))
     secrets.make(STATE / "secrets")
-    for folder in ("journal", *(f"log/{one.name}" for one in NODES)):
-        (STATE / folder).mkdir(parents=True)
+    (STATE / "journal").mkdir(parents=True)
+    disks.make()
+    lay_over(configuration.files, STATE / "files")
 
 
-def settle() -> None:
+def lay_over(files: Mapping[str, str], folder: Path) -> None:
+    """Write what the nodes are to have in place of their image's own files, below `folder`, which is made."""
+    folder.mkdir()
+    for path, content in files.items():
+        file = folder / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+
+
+def settle(configuration: Configuration = SHIPPED) -> None:
     """From started containers to a cluster whose bot serves."""
     with step("starting the power brokers"):
         power.start(sys.executable)
     with step("three nodes form a cluster, three members a replica set"):
         _both(_data_tier, _membership)
     with step("loading the cluster's configuration"):
-        load_configuration()
+        load_configuration(configuration.cib)
     with step("waiting for the routers, the virtual IP, Nginx and the bot"):
-        ready()
+        ready(configuration=configuration)
 
 
 def _both(*tasks: Callable[[], None]) -> None:
@@ -164,13 +192,18 @@ def _membership() -> None:
     cluster.wait_for("three nodes online with quorum", lambda s: s.online == names and s.quorum, 90, 0.3)
 
 
-def load_configuration() -> None:
-    """Load crm_configs/ into the running cluster in one piece, keeping what the cluster itself wrote (its nodes)."""
+def load_configuration(cib: str | None = None) -> None:
+    """Load crm_configs/, or the configuration given, into the running cluster in one piece.
+
+    What the cluster itself wrote (its nodes) is kept.
+    """
     first = NODES[0].container
     live = ElementTree.fromstring(
         docker("exec", first, "cibadmin", "--query", doing="Reading the cluster's configuration")
     )
-    wanted = ElementTree.fromstring(docker("exec", first, "cat", NODE_CIB, doing="Reading the prepared configuration"))
+    wanted = ElementTree.fromstring(
+        cib or docker("exec", first, "cat", NODE_CIB, doing="Reading the prepared configuration")
+    )
     configuration, new = live.find("configuration"), wanted.find("configuration")
     if configuration is None or new is None:
         raise LabError("The cluster's configuration has no <configuration> section.", "Its nodes' logs may say why.")
@@ -191,22 +224,21 @@ def load_configuration() -> None:
 SECTIONS = ("crm_config", "nodes", "resources", "constraints", "fencing-topology", "op_defaults", "rsc_defaults")
 
 
-def ready(bound_s: float = 90) -> cluster.Status:
-    """Wait until all that should run does: a router on each node, the group on one node, fencing on some node."""
-    return cluster.wait_for(WHOLE, is_whole, bound_s)
+def ready(bound_s: float = 90, configuration: Configuration = SHIPPED) -> cluster.Status:
+    """Wait until all that should run does: the clones on each node, the group on one node, fencing on some node."""
+    return cluster.wait_for(WHOLE, lambda seen: is_whole(seen, configuration), bound_s)
 
 
-WHOLE = "routers on three nodes, the group on one, fencing ready"
+WHOLE = "every clone on three nodes, the group on one, fencing ready"
 
 
-def is_whole(seen: cluster.Status) -> bool:
+def is_whole(seen: cluster.Status, configuration: Configuration = SHIPPED) -> bool:
     names = frozenset(one.name for one in NODES)
     return (
         seen.online == names
-        and seen.running.get("router") == names
+        and all(seen.running.get(clone) == names for clone in configuration.everywhere)
         and group_on(seen) is not None
-        and bool(seen.running.get("fence-kappa"))
-        and bool(seen.running.get("fence-kappa-2"))
+        and all(seen.running.get(device) for device in configuration.fencing)
     )
 
 
@@ -235,6 +267,7 @@ def down(quiet: bool = False) -> None:
             if engine.answers():
                 engine.remove_containers()
         engine.stop()
+        disks.remove()
         shutil.rmtree(STATE, ignore_errors=True)
     if stood and not quiet:
         say(f"  kept: reports in {DRILLS}, built images in {CACHE} (`make clean` removes both)")

@@ -166,3 +166,10 @@ def test_a_node_that_is_cut_off_is_not_believed_while_another_has_quorum(monkeyp
     seen = cluster.status()
     assert seen is not None and (seen.asked, seen.quorum) == ("node3", False)
     assert sorted(asked[4:]) == ["node1", "node2", "node3"]
+
+
+def test_a_node_that_may_not_know_that_it_is_cut_off_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "docker", lambda *_, **__: XML)
+    monkeypatch.setattr(cluster, "_asked", list(NODES))
+    assert (seen := cluster.status({"node1"})) is not None and seen.asked == "node2"
+    assert (seen := cluster.status({"node1", "node2", "node3"})) is not None and seen.asked == "node1"

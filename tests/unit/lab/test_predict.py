@@ -17,10 +17,11 @@ from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.predict.durations import seconds
 from tests.predict_inputs import CIB, COROSYNC, changed, given, predicted, prop, two_nodes
 
-STARTS = 15 + 20 + 40
+START_BOT = 20
+STARTS = 15 + 20 + START_BOT
+BOT_START = 'id="bot-start-interval-0s" interval="0s" name="start"'
 STOPS = 30 + 20 + 15
 PAUSE = 2
-START_BOT = STARTS - 15 - 20
 
 
 @pytest.mark.parametrize(
@@ -28,9 +29,9 @@ START_BOT = STARTS - 15 - 20
     [
         ("node-lost", 1 + 1.5 + PAUSE + 20 + STARTS),
         ("level-1-dead", 1 + 1.5 + PAUSE + 20 + 20 + STARTS),
-        ("bot-dead", 6 + 10 + PAUSE + 30 + 40),
-        ("bot-deaf", 30 + 13 + 15 + PAUSE + 30 + 3 + 40),
-        ("nginx-dead", 7 + 10 + PAUSE + 30 + 20 + 20 + 40),
+        ("bot-dead", 6 + 10 + PAUSE + 30 + 20),
+        ("bot-deaf", 20 + 13 + 15 + PAUSE + 30 + 3 + 20),
+        ("nginx-dead", 7 + 10 + PAUSE + 30 + 20 + 20 + 20),
         ("address-deleted", 5 + 10 + PAUSE + STOPS + STARTS),
         ("router-dead", 10 + 10 + PAUSE + STOPS + 20 + 30 + STARTS),
         ("planned-move", PAUSE + STOPS + STARTS),
@@ -70,8 +71,8 @@ def test_what_was_measured_in_drills_lies_between_nothing_and_the_worst() -> Non
 
 
 def test_an_idle_lease_is_waited_for_only_as_far_as_nothing_else_took_longer() -> None:
-    assert predicted("node-lost", lease_s=60).worst_s == pytest.approx(60 + 40)
-    assert predicted("node-lost", lease_s=59.5).worst_s == pytest.approx(59.5 + 40)
+    assert predicted("node-lost", lease_s=60).worst_s == pytest.approx(60 + 20)
+    assert predicted("node-lost", lease_s=59.5).worst_s == pytest.approx(59.5 + 20)
     assert predicted("node-lost", lease_s=10).worst_s == predicted("node-lost", lease_s=0).worst_s
 
 
@@ -163,22 +164,22 @@ def test_the_head_start_counts_only_where_two_nodes_are_all() -> None:
 
 
 def test_an_operation_that_says_nothing_takes_the_default() -> None:
-    silent = changed(CIB, ('name="start" timeout="40s"', 'name="start"'))
-    assert predicted("node-lost", silent).worst_s == pytest.approx(99.5 - 40 + 20)
+    silent = changed(CIB, (f'{BOT_START} timeout="20s"', BOT_START))
+    assert predicted("node-lost", silent).worst_s == pytest.approx(79.5 - 20 + 20)
     value = '<nvpair id="p" name="timeout" value="33s"/>'
     default = f'<op_defaults><meta_attributes id="o">{value}</meta_attributes></op_defaults>'
     silent = changed(silent, ("<rsc_defaults>", f"{default}<rsc_defaults>"))
-    assert predicted("node-lost", silent).worst_s == pytest.approx(99.5 - 40 + 33)
+    assert predicted("node-lost", silent).worst_s == pytest.approx(79.5 - 20 + 33)
 
 
 def test_a_device_without_a_limit_of_its_own_has_the_clusters() -> None:
     unlimited = changed(CIB, ('name="pcmk_reboot_timeout"', 'name="pcmk_list_timeout"'))
-    assert predicted("node-lost", unlimited).worst_s == pytest.approx(99.5 + 20)
+    assert predicted("node-lost", unlimited).worst_s == pytest.approx(79.5 + 20)
 
 
 def test_a_delay_of_a_device_counts() -> None:
     delayed = changed(CIB, ('name="pcmk_host_check" value="static-list"', 'name="pcmk_delay_max" value="7s"'))
-    assert predicted("node-lost", delayed).worst_s == pytest.approx(99.5 + 7)
+    assert predicted("node-lost", delayed).worst_s == pytest.approx(79.5 + 7)
 
 
 def test_a_watchdog_as_third_level_is_its_own_time() -> None:
@@ -191,13 +192,13 @@ def test_a_watchdog_as_third_level_is_its_own_time() -> None:
         ),
         ('devices="fence-kappa-2"', 'devices="wd"'),
     )
-    assert predicted("level-1-dead", watchdog).worst_s == pytest.approx(119.5 - 10)
+    assert predicted("level-1-dead", watchdog).worst_s == pytest.approx(99.5 - 10)
 
 
 def test_a_promoted_bot_is_promoted_where_it_already_runs() -> None:
     head, bot, rest = CIB.partition('<primitive class="ocf" id="bot"')
     body, _, tail = rest.partition("</primitive>")
-    body = body.replace('name="start" timeout="40s"', 'name="promote" timeout="25s"')
+    body = body.replace(f'{BOT_START} timeout="20s"', f'{BOT_START[:-7]}"promote" timeout="25s"')
     meta = '<meta_attributes id="m"><nvpair id="n" name="promotable" value="true"/></meta_attributes>'
     own = f'<clone id="bot-clone">{meta}{bot}{body}</primitive></clone>'
     promotable = head + tail.replace("</group>", f"</group>{own}", 1)
@@ -273,7 +274,7 @@ def test_the_node_with_the_fewest_levels_decides() -> None:
     fewer = changed(CIB, (second, second.replace("|node3)$", ")$")))
     one_level = changed(CIB, (second, ""))
     for cib in (fewer, one_level):
-        assert predicted("node-lost", cib).worst_s == pytest.approx(99.5)
+        assert predicted("node-lost", cib).worst_s == pytest.approx(79.5)
         assert "no second level" in predicted("level-1-dead", cib).never
 
 

@@ -66,3 +66,5 @@ class Kind:
     """The kind of recovery in `kappa-lab predict` that answers it when it hits the active node."""
     storm: bool = True
     """Whether a storm may draw it."""
+    possible: Callable[[], str] = lambda: ""
+    """Why this machine cannot do it, in a sentence; "" where it can. A drill that needs it is then skipped by name."""
