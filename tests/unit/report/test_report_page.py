@@ -415,6 +415,19 @@ def test_each_of_several_faults_is_where_it_hit(tmp_path: Path) -> None:
     assert {lane.name: len(lane.off) for lane in drawn.lanes} == {"node1": 1, "node2": 1, "node3": 0}
 
 
+def test_a_start_that_did_not_last_is_a_retry(tmp_path: Path) -> None:
+    recorded = build(7, tell=bot_restart)
+    for t, action in ((0.4, "stop"), (0.5, "start"), (1.3, "stop"), (1.6, "start")):
+        event = {"e": "asked", "t": recorded.fault + t, "node": "node1", "resource": "bot", "action": action}
+        recorded.insert(recorded.cluster, event)
+    history = recorded.write(tmp_path)
+    drawn = picture(judge(history), read(history))
+    assert drawn is not None
+    lengths = {cause.name: round(cause.interval.length, 2) for cause in drawn.causes}
+    assert list(lengths) == ["detection", "retries", "stop", "start", "first answer"]
+    assert (lengths["detection"], lengths["retries"], lengths["stop"]) == (0.4, 0.9, 0.3)
+
+
 def test_what_the_cluster_saw_and_did_nothing_about_is_detected_and_no_more(tmp_path: Path) -> None:
     recorded = build(7, tell=bot_restart)
     event = {"e": "failed", "t": recorded.fault + 1.2, "node": "node1", "resource": "bot", "action": "monitor"}

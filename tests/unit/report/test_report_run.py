@@ -125,6 +125,7 @@ def test_a_run_that_was_interrupted_has_not_passed(told: list[History], tmp_path
     assert "✗ NOT FINISHED" in said
     assert "✓ PASSED" not in said.partition("Drill by drill")[0]
     assert "5 were to be run" in said
+    assert "2 of 5 passed" in said
     assert "NOT FINISHED" in run_report.summary(tmp_path)
     assert not outcome.read(tmp_path).passed
 

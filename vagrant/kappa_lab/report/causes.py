@@ -3,8 +3,9 @@
 - detection    nobody who could act knew of it: from the fault to the first sign that the cluster saw
 - transition   the cluster had seen it and decided: until it first asked somebody to do something
 - fencing      from the first request to a power broker until the cluster was told that the node is off
-- stop         what had to stop first
-- start        from the first start until Telegram accepted a poll of the bot
+- retries      starts, and stops again, where it did not last
+- stop         what had to stop before the start that did last
+- start        from then until Telegram accepted a poll of the bot
 - first answer from there to the first user who was answered
 
 What no witness saw is left out: its time counts to the cause after it, and where nothing is known it stays without one.
@@ -18,6 +19,8 @@ from kappa_lab.judge.history import Asked, Failed, Fenced, MemberLost
 from kappa_lab.judge.intervals import Interval
 
 OFF = ("off", "reboot")
+DEVICE = "fence"
+"""How the names of fence devices begin: where they run says nothing of the service."""
 STOPS = ("stop", "demote")
 STARTS = ("start", "promote")
 
@@ -43,6 +46,7 @@ def _ends(evidence: Evidence, zero: float, recovery: Interval) -> Iterable[tuple
     """Each cause, and when it was over, in seconds from the first fault."""
     within = Interval(recovery.start + zero, recovery.end + zero)
     seen = [e for e in evidence.cluster_ or () if within.start <= e.t <= within.end]
+    seen = [e for e in seen if not (isinstance(e, (Asked, Failed)) and e.resource.startswith(DEVICE))]
     seen.sort(key=lambda event: event.t)
     asked = [e for e in seen if isinstance(e, Asked)]
     audit = [e for e in evidence.power_ or () if within.start <= e.t <= within.end]
@@ -54,14 +58,20 @@ def _ends(evidence: Evidence, zero: float, recovery: Interval) -> Iterable[tuple
         if isinstance(e, Fenced) and e.result == "OK":
             told.setdefault(e.node, e.t)
     after = max([*fencing, *told.values()], default=within.start)
-    started = next((e.t for e in asked if e.action in STARTS and e.t >= after), None)
-    stopped = [e for e in asked if e.action in STOPS and started is not None and after <= e.t <= started]
+    starts = [e.t for e in asked if e.action in STARTS and e.t >= after]
+    stops = [e.t for e in asked if e.action in STOPS and e.t >= after]
+    last_stop = max((t for t in stops if starts and t <= starts[-1]), default=after)
+    started = next((t for t in starts if t >= last_stop), None)
+    vain = [t for t in starts if started is not None and t < started]
+    stopped = [t for t in stops if started is not None and max(vain, default=after) <= t <= started]
     if noticed is not None:
         yield "detection", noticed - zero
     if noticed is not None and acted is not None:
         yield "transition", acted - zero
     if fencing and told:
         yield "fencing", max(told.values()) - zero
+    if vain and stopped:
+        yield "retries", stopped[0] - zero
     if stopped and started is not None:
         yield "stop", started - zero
     active = _active(evidence, after if started is None else started, within.end)

@@ -105,11 +105,11 @@ def _why(run: Run) -> Iterable[Markup]:
 
 
 def _tiles(run: Run) -> Markup:
-    passed, all_ = sum(one.passed for one in run.outcomes), len(run.outcomes)
+    passed, all_ = sum(one.passed for one in run.outcomes), max(len(run.outcomes), run.planned)
     longest = max((one.rto_s for one in run.outcomes if one.rto_s is not None), default=None)
     return el(
         "section",
-        _tile(f"{passed} of {all_}", "passed", passed == all_ and run.finished),
+        _tile(f"{passed} of {all_}", "passed", passed == all_),
         _tile(seconds(longest, "none"), "longest time without an answer (RTO)", True),
         _tile(_sum(run, "lost"), "updates lost", _sum(run, "lost") == "0"),
         _tile(_sum(run, "twice"), "places stored twice", _sum(run, "twice") == "0"),

@@ -40,6 +40,7 @@ CAUSES: Final = {
     "detection": "Nobody who could act knew of it: until the cluster saw the first sign.",
     "transition": "The cluster knew, and decided; Pacemaker's controller may stand still for a second or two.",
     "fencing": "Taking the node's power, and seeing that it is off.",
+    "retries": "Starting, and stopping again, where it did not last.",
     "stop": "Stopping what has to stop before anything may start.",
     "start": "Starting the virtual IP, Nginx and the bot, until Telegram accepts a poll.",
     "first answer": "From the first accepted poll to the first user answered.",
@@ -93,8 +94,8 @@ def wanted(verdict: Verdict) -> set[str]:
 
 
 def heals(verdict: Verdict) -> Iterable[tuple[Injected, float]]:
-    """Each fault that the drill undid, and when. What fencing mends is no heal of the drill's, unless all waited for it;
-    nor is there one for what was over when it had happened."""
+    """Each fault that the drill undid, and when. What fencing mends is no heal of the drill's, unless all waited for
+    it; nor is there one for what was over when it had happened."""
     waited = verdict.expect is not None and verdict.expect.service == "stops"
     for hit in verdict.faults:
         if hit.healed is not None and hit.lasts and (waited or not hit.ends_node):
