@@ -203,6 +203,11 @@ def bot_moves_by_itself(h: History) -> None:
     h.cluster[-1]["node"] = "node3"
 
 
+def cold_start_without_one(h: History) -> None:
+    """Nobody is left to see that the others are gone."""
+    h.drill["faults"][0].update(kind="power-cut", ends_node=True, nodes=["node3"])
+
+
 def shot_for_nothing(h: History) -> None:
     h.power.append({**h.power[0], "t": h.fault + 3.0, "action": "off", "before": "on", "after": "off"})
     h.cluster.append({"e": "online", "t": h.fault + 9.0, "node": "node1"})
@@ -412,6 +417,7 @@ BROKEN: list[tuple[Tell, Breaks, set[str], str]] = [
         r"The bot moved more than once after one fault: node2, then n",
     ),
     (histories.bot_restart, shot_for_nothing, {FENCED}, r"node1 was switched off .* nothing was wrong with it"),
+    (histories.bot_restart, cold_start_without_one, {BACK}, r"node3 did not come back"),
     (histories.bot_restart, not_back_at_the_end, {SERVICE}, r"That the service is back at the end is not shown"),
     (
         histories.bot_restart,

@@ -189,10 +189,14 @@ def _whole(evidence: Evidence, node: str, gone: float) -> Online | None:
 
 
 def _gone(evidence: Evidence, node: str) -> float:
-    """When this node was last seen to go: proven off, or lost before it came back for the first time."""
+    """When this node was last seen to go: proven off or ended, or lost before it came back for the first time."""
     proofs = proofs_of_off(evidence, node) if evidence.power_ is not None else []
-    off = max((entry.done for entry in proofs), default=evidence.fault.t)
-    return off if proofs else max([evidence.fault.t, *(_losses(evidence, node)[:1])])
+    off = [*(entry.done for entry in proofs), *_ended(evidence, node)]
+    return max(off) if off else max([evidence.fault.t, *(_losses(evidence, node)[:1])])
+
+
+def _ended(evidence: Evidence, node: str) -> list[float]:
+    return [hit.done for hit in evidence.drill.faults if hit.ends_node and node in hit.nodes]
 
 
 def _losses(evidence: Evidence, node: str) -> list[float]:
@@ -206,12 +210,17 @@ def _losses(evidence: Evidence, node: str) -> list[float]:
 def came_back(evidence: Evidence) -> Seen:
     """Every node that was off or lost comes back, and nothing moves again for it.
 
-    Each node that was switched off, or lost to the others, is online again after that, with its router started, and is
-    not lost again without another fault. The bot moves no more often than there were faults and heals to move it.
-    Before the first fault and at the end the cluster says that the bot runs on the very node that polls Telegram.
+    Each node that was switched off, lost to the others, or ended by a fault, is online again after that, with its
+    router started, and is not lost again without another fault. The bot moves no more often than there were faults and
+    heals to move it. Before the first fault and at the end the cluster says that the bot runs on the very node that
+    polls Telegram.
     """
     fault = evidence.fault
-    gone = [name for name in evidence.drill.nodes if proofs_of_off(evidence, name) or _losses(evidence, name)]
+    gone = [
+        name
+        for name in evidence.drill.nodes
+        if proofs_of_off(evidence, name) or _losses(evidence, name) or _ended(evidence, name)
+    ]
     violations = []
     for node in dict.fromkeys([*evidence.expect.fenced, *gone]):
         back = rejoined(evidence, node)
