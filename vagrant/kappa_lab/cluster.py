@@ -161,7 +161,8 @@ EVENTS: Final = (
         "failed",
         re.compile(
             r"pacemaker-controld.*Result of (?P<action>monitor|start|stop|promote|demote) operation for "
-            r"(?P<resource>\S+) on (?P<node>[^\s:]+): (?!ok\b|promoted\b|Cancelled\b)(?P<result>[^|(]*[^|(\s])"
+            r"(?P<resource>\S+) on (?P<node>[^\s:]+): (?!ok\b|promoted\b|OCF_DEGRADED|Cancelled\b)"
+            r"(?P<result>[^|(]*[^|(\s])"
         ),
     ),
 )

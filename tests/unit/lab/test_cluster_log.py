@@ -64,6 +64,8 @@ def test_what_the_cluster_does_with_a_resource_is_an_event() -> None:
         ("ok", None),
         ("promoted", None),
         ("Cancelled", None),
+        ("OCF_DEGRADED (telegram-bot: 3 conflicts in a row)", None),
+        ("OCF_DEGRADED_PROMOTED", None),
     ],
 )
 def test_an_operation_that_fails_is_an_event(said: str, result: str | None) -> None:

@@ -396,7 +396,12 @@ def test_where_the_service_stops_the_recovery_begins_with_the_heal(tmp_path: Pat
     assert drawn.recovery is not None
     assert drawn.recovery.start == pytest.approx(8.0, abs=0.001)
     assert drawn.recovery.length == pytest.approx(verdict.rto_s)
-    assert [(mark.kind, round(mark.t, 1)) for mark in drawn.marks] == [("fault", 0.0), ("fault", 0.5), ("heal", 8.0)]
+    assert [(mark.kind, round(mark.t, 1)) for mark in drawn.marks] == [
+        ("fault", 0.0),
+        ("fault", 0.5),
+        ("heal", 8.0),
+        ("heal", 8.2),
+    ]
     assert "from the heal to the first answer" in words(root)
     assert "It was predicted that nothing recovers by itself: no level is left." in words(root)
 
@@ -410,16 +415,25 @@ def test_each_of_several_faults_is_where_it_hit(tmp_path: Path) -> None:
     assert {lane.name: len(lane.off) for lane in drawn.lanes} == {"node1": 1, "node2": 1, "node3": 0}
 
 
-def test_of_a_storm_the_longest_outage_is_what_counts(tmp_path: Path) -> None:
+def test_what_the_cluster_saw_and_did_nothing_about_is_detected_and_no_more(tmp_path: Path) -> None:
+    recorded = build(7, tell=bot_restart)
+    event = {"e": "failed", "t": recorded.fault + 1.2, "node": "node1", "resource": "bot", "action": "monitor"}
+    recorded.insert(recorded.cluster, {**event, "result": "not running"})
+    history = recorded.write(tmp_path)
+    drawn = picture(judge(history), read(history))
+    assert drawn is not None
+    assert [cause.name for cause in drawn.causes] == ["detection"]
+
+
+def test_of_a_storm_the_recovery_begins_with_the_fault_before_the_longest_outage(tmp_path: Path) -> None:
     verdict, drawn, root = told(storm, tmp_path)
     assert drawn.recovery is not None
-    assert drawn.recovery.length == max(stretch.length for stretch in drawn.silent)
-    assert "the longest outage, from its beginning" in words(root)
+    assert drawn.recovery.length == pytest.approx(verdict.rto_s)
+    assert min(abs(drawn.recovery.start - mark.t) for mark in drawn.marks if mark.kind == "fault") < 0.01
+    assert any(drawn.recovery.end == pytest.approx(stretch.end, abs=0.01) for stretch in drawn.silent)
+    assert "from the fault before the longest outage to the first answer" in words(root)
     stored = outcome(json.loads((tmp_path / "out" / "report.json").read_text()))
-    assert stored.rto_s == pytest.approx(drawn.recovery.length, abs=0.001)
-    late = [Interval(50.0, 51.0), Interval(60.0, 66.0)]
-    assert recovered(verdict, late) == late[1]
-    assert recovered(verdict, []) is None
+    assert stored.rto_s == verdict.rto_s
 
 
 def test_a_node_of_which_nobody_asks_for_long_is_back_when_it_is_a_member(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from kappa_lab.judge.history import Asked, Failed, Fenced, MemberLost
 from kappa_lab.judge.intervals import Interval
 
 OFF = ("off", "reboot")
+DEVICE = "fence"
+"""How the names of fence devices begin: where they run says nothing of the service."""
 STOPS = ("stop", "demote")
 STARTS = ("start", "promote")
 
@@ -43,6 +45,7 @@ def _ends(evidence: Evidence, zero: float, recovery: Interval) -> Iterable[tuple
     """Each cause, and when it was over, in seconds from the first fault."""
     within = Interval(recovery.start + zero, recovery.end + zero)
     seen = [e for e in evidence.cluster_ or () if within.start <= e.t <= within.end]
+    seen = [e for e in seen if not (isinstance(e, (Asked, Failed)) and e.resource.startswith(DEVICE))]
     seen.sort(key=lambda event: event.t)
     asked = [e for e in seen if isinstance(e, Asked)]
     audit = [e for e in evidence.power_ or () if within.start <= e.t <= within.end]
@@ -65,7 +68,7 @@ def _ends(evidence: Evidence, zero: float, recovery: Interval) -> Iterable[tuple
     if stopped and started is not None:
         yield "stop", started - zero
     active = _active(evidence, after if started is None else started, within.end)
-    if noticed is not None and active is not None:
+    if acted is not None and active is not None:
         yield "start", active - zero
         yield "first answer", recovery.end
     elif started is not None:

@@ -49,7 +49,7 @@ class Format:
         return self.font - 2
 
 
-WIDE: Final = Format("wide", width=1000, left=140, right=16, font=13, titles_above=False)
+WIDE: Final = Format("wide", width=1000, left=152, right=16, font=13, titles_above=False)
 NARROW: Final = Format("narrow", width=400, left=4, right=4, font=12, titles_above=True)
 
 
@@ -335,7 +335,8 @@ def _name(canvas: Canvas, y: float, name: str, more: str) -> float:
         canvas.say(f"  {more}", form.left, y + 13, "label name", strong=short(name, 24))
         return y + TITLE
     column = form.left - 80  # the rest is for the names of the rows
-    canvas.say("", 2.0, y + 15, "name", strong=short(name, int(column / (form.font * EM))))
+    size = form.font if len(name) <= int(column / (form.font * EM)) else form.small
+    canvas.say("", 2.0, y + 15, "name", size=size, strong=short(name, int(column / (size * EM))))
     if name != "users":
         for n, line in enumerate(_wrapped(more, int(column / (form.small * EM)))):
             canvas.say(line, 2.0, y + 30 + 13 * n, "soft", size=form.small)

@@ -100,7 +100,7 @@ def outcome(record: Mapping[str, Any], folder: str = "") -> Outcome:
         faults=tuple(_faults(record)),
         started=_number(record.get("started")),
         took_s=_number(record.get("took_s")),
-        rto_s=_rto(record),
+        rto_s=_number(record.get("rto_s")),
         typical_s=_number(prediction.get("typical_s")),
         worst_s=_number(prediction.get("worst_s")),
         lost=_count(figures.get("updates_lost")),
@@ -135,14 +135,6 @@ def content(folder: Path) -> Mapping[str, Any]:
         return _table(json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
-
-
-def _rto(record: Mapping[str, Any]) -> float | None:
-    """Where anything may happen, as in a storm, the time from the first fault says little: the longest outage does."""
-    if _table(record.get("expect")).get("service") != "any":
-        return _number(record.get("rto_s"))
-    lengths = [_number(_table(one).get("length_s")) for one in _list(record.get("outages"))]
-    return max((length for length in lengths if length is not None), default=None)
 
 
 def _faults(record: Mapping[str, Any]) -> Iterable[str]:

@@ -17,6 +17,7 @@ from kappa_lab.report.words import (
     cause_number,
     count,
     fault_purpose,
+    heals,
     held,
     offset,
     seconds,
@@ -48,7 +49,7 @@ def article(verdict: Verdict, picture: Picture | None) -> Markup:
         el("p", verdict.purpose, class_="soft") if verdict.purpose else "",
         el("p", parts.tight(story(verdict, picture))),
         *_why(verdict),
-        _tiles(verdict, picture),
+        _tiles(verdict),
         *_figures(picture),
         _moments(verdict, picture),
         *predicted.section(verdict, picture.causes if picture else ()),
@@ -103,13 +104,6 @@ def _hit(hit: Injected) -> str:
 
 def _recovery(verdict: Verdict, picture: Picture | None) -> str:
     service, rto = verdict.expect.service if verdict.expect else "moves", verdict.rto_s
-    if service == "any" and picture is not None and picture.recovery is not None:
-        often, longest = len(picture.silent), seconds(picture.recovery.length)
-        return (
-            f"Users waited in vain {often} times, the longest {longest}."
-            if often > 1
-            else (f"Once users waited in vain, for {longest}.")
-        )
     if rto is None:
         if service == "moves":
             return "No user has been answered by another node since."
@@ -118,8 +112,12 @@ def _recovery(verdict: Verdict, picture: Picture | None) -> str:
         return "The service was there all the time: nobody waited while nobody was answered."
     if service == "moves":
         return f"{seconds(rto)} later a user received the first answer from another node."
-    since = "after the heal" if service == "stops" else "after the first fault"
-    return f"{seconds(rto)} {since} users were served again."
+    if service == "stops":
+        return f"{seconds(rto)} after the heal users were served again."
+    often = len(picture.silent) if picture else 0
+    if often > 1:
+        return f"Users waited in vain {often} times; the longest ended {seconds(rto)} after the fault before it."
+    return f"{seconds(rto)} after the fault users were served again."
 
 
 def _why(verdict: Verdict) -> Iterable[Markup]:
@@ -134,12 +132,12 @@ def _why(verdict: Verdict) -> Iterable[Markup]:
     )
 
 
-def _tiles(verdict: Verdict, picture: Picture | None) -> Markup:
+def _tiles(verdict: Verdict) -> Markup:
     figures = verdict.figures
     sent, lost = count(figures.updates_sent), count(figures.updates_lost)
     return el(
         "section",
-        el("div", el("b", _rto(verdict, picture)[0]), el("span", _rto(verdict, picture)[1]), class_="tile rto"),
+        el("div", el("b", _rto(verdict)[0]), el("span", _rto(verdict)[1]), class_="tile rto"),
         _tile(f"{lost} of {sent}", "updates lost", figures.updates_lost),
         _tile(count(figures.records_duplicated), "places stored twice", figures.records_duplicated),
         _tile(seconds(figures.poll_overlap_s, "unknown"), "two nodes polling", figures.poll_overlap_s),
@@ -148,14 +146,13 @@ def _tiles(verdict: Verdict, picture: Picture | None) -> Markup:
     )
 
 
-def _rto(verdict: Verdict, picture: Picture | None) -> tuple[str, str]:
+def _rto(verdict: Verdict) -> tuple[str, str]:
     """The figure, and what it is."""
     service = verdict.expect.service if verdict.expect else "moves"
-    if service == "any" and picture is not None and picture.recovery is not None:
-        return seconds(picture.recovery.length), "the longest outage, from its beginning (RTO)"
     if verdict.rto_s is None and service in ("returns", "undisturbed", "any"):
         return "no outage", "nobody waited while nobody was answered (RTO)"
-    since = "heal" if service == "stops" else "fault"
+    several = service not in ("moves", "stops") and len(verdict.faults) > 1
+    since = "heal" if service == "stops" else "fault before the longest outage" if several else "fault"
     return seconds(verdict.rto_s), f"from the {since} to the first answer (RTO)"
 
 
@@ -264,8 +261,8 @@ def _happened(verdict: Verdict) -> Iterable[tuple[float, Markup]]:
     zero = verdict.faults[0].t if verdict.faults else 0.0
     for hit in verdict.faults:
         yield hit.t - zero, _moment(f"fault: {_hit(hit)}", hit.t - zero, fault_purpose(hit.kind), "fault")
-        if hit.healed is not None and hit.lasts and not hit.ends_node:
-            yield hit.healed - zero, _moment(f"healed: {hit.kind}", hit.healed - zero, "The drill undid it.", "heal")
+    for hit, healed in heals(verdict):
+        yield healed - zero, _moment(f"healed: {hit.kind}", healed - zero, "The drill undid it.", "heal")
     due = wanted(verdict)
     for name, (label, words) in MOMENTS.items():
         t = getattr(verdict.timeline, name)

@@ -1,6 +1,6 @@
 """What a timeline shows, taken from the evidence: lanes, spans and moments, in seconds from the first fault."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -9,7 +9,7 @@ from kappa_lab.judge.evidence import Evidence, LackingError, Poll, of
 from kappa_lab.judge.history import Begin, Holder, Injected, Member, Online, Reply, Switched, Update
 from kappa_lab.judge.intervals import Interval
 from kappa_lab.report.causes import Cause, causes
-from kappa_lab.report.words import MOMENTS, fault_name
+from kappa_lab.report.words import MOMENTS, fault_name, heals
 
 T = TypeVar("T")
 OFF: Final = ("off", "reboot")
@@ -91,7 +91,7 @@ def picture(verdict: Verdict, evidence: Evidence) -> Picture | None:
     names = list(dict.fromkeys([*evidence.drill_.nodes, *acted]))
     timeline = verdict.timeline
     silent = [Interval(one.start - zero, one.end - zero) for one in _all(lambda: moments.outages(evidence))]
-    recovery = recovered(verdict, silent)
+    recovery = recovered(verdict)
     if recovery and not silent:
         silent = [recovery]
     return Picture(
@@ -108,13 +108,8 @@ def picture(verdict: Verdict, evidence: Evidence) -> Picture | None:
     )
 
 
-def recovered(verdict: Verdict, silent: Sequence[Interval] = ()) -> Interval | None:
-    """What the RTO measures, in seconds from the first fault: it ends with the first answer.
-
-    Where anything may happen, as in a storm, the first fault says little: then it is the longest of the outages.
-    """
-    if verdict.expect is not None and verdict.expect.service == "any":
-        return max(silent, key=lambda stretch: stretch.length, default=None)
+def recovered(verdict: Verdict) -> Interval | None:
+    """What the RTO measures, in seconds from the first fault: it ends with the first answer."""
     end, rto = verdict.timeline.first_answer, verdict.rto_s
     return None if end is None or not rto else Interval(end - rto, end)
 
@@ -130,8 +125,8 @@ def _marks(verdict: Verdict, zero: float) -> Iterable[Mark]:
     for fault in verdict.faults:
         name = fault_name(fault.kind)
         yield Mark("fault", fault.t - zero, name if len(verdict.faults) == 1 else f"{name} {_whom(fault)}".rstrip())
-        if fault.healed is not None and fault.lasts and not fault.ends_node:
-            yield Mark("heal", fault.healed - zero, f"{name} healed")
+    for fault, healed in heals(verdict):
+        yield Mark("heal", healed - zero, f"{fault_name(fault.kind)} healed")
 
 
 def _whom(fault: Injected) -> str:

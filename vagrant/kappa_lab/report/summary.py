@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from kappa_lab.judge import Verdict
 from kappa_lab.judge.history import Prediction
-from kappa_lab.report.words import MOMENTS, count, held, offset, printable, seconds, wanted
+from kappa_lab.report.words import MOMENTS, count, heals, held, offset, printable, seconds, wanted
 
 
 def summary(verdict: Verdict) -> str:
@@ -36,8 +36,8 @@ def _moments(verdict: Verdict) -> Iterable[tuple[float | None, str, str]]:
     for hit in verdict.faults:
         zero = verdict.faults[0].t
         yield hit.t - zero, "fault", f"{hit.kind} on {', '.join(hit.nodes)}" if hit.nodes else hit.kind
-        if hit.healed is not None and hit.lasts and not hit.ends_node:
-            yield hit.healed - zero, "healed", hit.kind
+    for hit, healed in heals(verdict):
+        yield healed - verdict.faults[0].t, "healed", hit.kind
     due = wanted(verdict)
     for name, (label, _) in MOMENTS.items():
         t = getattr(verdict.timeline, name)

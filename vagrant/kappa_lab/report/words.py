@@ -1,9 +1,11 @@
 """The words of a report: one place for every name, every explanation and every way to write a figure."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from kappa_lab import faults
 from kappa_lab.judge import Finding, Verdict
+from kappa_lab.judge.history import Injected
 
 MOMENTS: Final = {
     "membership_lost": (
@@ -48,7 +50,8 @@ TERMS: Final = (
     (
         "RTO",
         "Recovery time: seconds from the fault to the first answer that a user received afterwards; where the "
-        "service is to stay away until the fault is healed, from that heal.",
+        "service is to stay away until the fault is healed, from that heal; after several faults, from the latest "
+        "before the longest outage.",
     ),
     ("poll", "The bot asks Telegram for updates and waits for them (getUpdates). Telegram serves one poller only."),
     ("update", "One thing that a user did: a message, a tap on a button, a shared location."),
@@ -87,6 +90,15 @@ def wanted(verdict: Verdict) -> set[str]:
     if expect.service == "moves":
         names |= {"vip_up", "bot_active", "first_answer"}
     return names | ({"first_answer"} if expect.service == "stops" else set())
+
+
+def heals(verdict: Verdict) -> Iterable[tuple[Injected, float]]:
+    """Each fault that the drill undid, and when. What fencing mends is no heal of the drill's, unless all waited for
+    it; nor is there one for what was over when it had happened."""
+    waited = verdict.expect is not None and verdict.expect.service == "stops"
+    for hit in verdict.faults:
+        if hit.healed is not None and hit.lasts and (waited or not hit.ends_node):
+            yield hit, hit.healed
 
 
 def cause_number(name: str) -> int:
