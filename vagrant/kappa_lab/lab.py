@@ -127,10 +127,14 @@ def lay_out(by: str, configuration: Configuration = SHIPPED) -> None:
     secrets.make(STATE / "secrets")
     (STATE / "journal").mkdir(parents=True)
     disks.make()
-    files = STATE / "files"
-    files.mkdir()
-    for path, content in configuration.files.items():
-        file = files / path.lstrip("/")
+    lay_over(configuration.files, STATE / "files")
+
+
+def lay_over(files: Mapping[str, str], folder: Path) -> None:
+    """Write what the nodes are to have in place of their image's own files, below `folder`, which is made."""
+    folder.mkdir()
+    for path, content in files.items():
+        file = folder / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
 

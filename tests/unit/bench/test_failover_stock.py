@@ -88,21 +88,15 @@ def test_ours_is_as_shipped() -> None:
     assert configurations.ours().lab == lab.SHIPPED == lab.Configuration()
 
 
-def test_files_of_a_configuration_are_laid_out_for_the_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab, "STATE", tmp_path / "lab")
-    monkeypatch.setattr(lab, "MARK", tmp_path / "lab" / "lab.json")
-    lab.lay_out("a test", STOCK.lab)
-    laid = tmp_path / "lab" / "files" / "etc" / "corosync" / "corosync.conf"
-    assert laid.read_text() == COROSYNC
+def test_files_of_a_configuration_are_laid_out_for_the_nodes(tmp_path: Path) -> None:
+    lab.lay_over(STOCK.lab.files, tmp_path / "files")
+    assert (tmp_path / "files" / "etc" / "corosync" / "corosync.conf").read_text() == COROSYNC
+    assert (tmp_path / "files" / STOCK.bot.lstrip("/")).exists()
 
 
-def test_the_shipped_configuration_lays_nothing_over_the_nodes_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lab, "STATE", tmp_path / "lab")
-    monkeypatch.setattr(lab, "MARK", tmp_path / "lab" / "lab.json")
-    lab.lay_out("a test")
-    assert list((tmp_path / "lab" / "files").iterdir()) == []
+def test_the_shipped_configuration_lays_nothing_over_the_nodes_files(tmp_path: Path) -> None:
+    lab.lay_over(lab.SHIPPED.files, tmp_path / "files")
+    assert list((tmp_path / "files").iterdir()) == []
 
 
 # The filter
