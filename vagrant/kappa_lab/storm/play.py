@@ -54,6 +54,8 @@ class Blow:
     nodes: tuple[str, ...]
     t: float
     done: float | None = None
+    healing: float | None = None
+    """When its healing began; `healed` is when that was done."""
     healed: float | None = None
     trouble: str = ""
     """Why it did not happen, or could not be healed."""
@@ -165,6 +167,7 @@ class Storm:
         """Again until it works: what is to be mended may be off, or coming back, at this moment. What was half done is
         undone too."""
         end = time.monotonic() + self._patience.heal
+        blow.healing = time.time()
         while True:
             try:
                 fault.heal()

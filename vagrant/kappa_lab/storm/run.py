@@ -233,6 +233,12 @@ class Weather(Play):
                 Hit(b.card.kind.name, b.card.on, b.nodes, b.t, b.done or stage.ended, b.healed, b.card.kind.ends_node)
                 for b in storm.blows
             ]
+            # the judge asks when a healing began: from then on what was ended may run again
+            self.record.stages += [
+                Stage(f"heal {blow.card.kind.name}", blow.healing, blow.healed, ok=True)
+                for blow in storm.blows
+                if blow.healing is not None and blow.healed is not None
+            ]
             self._outcome.came = sum(blow.hit for blow in storm.blows)
             self._outcome.missed, self._outcome.tended = storm.missed, storm.tended
             self._outcome.lasted_s = round(stage.ended - stage.t, 1)
