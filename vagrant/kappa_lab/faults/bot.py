@@ -171,15 +171,15 @@ ACTIVE: Final = ("active",)
 
 KINDS: Final = (
     Kind("bot-killed", "The bot's process is killed.", each(kill), ACTIVE, predicted="bot-dead"),
-    Kind("bot-frozen", "The bot's process stands still (SIGSTOP).", each(freeze, thaw), ACTIVE, predicted="bot-dead"),
+    Kind("bot-frozen", "The bot's process stands still (SIGSTOP).", each(freeze, thaw), ACTIVE, predicted="bot-frozen"),
     Kind("bot-deaf", "Telegram takes the node's polls and never answers; 0 polls: all of them.", deaf,
          ("active", "passives", "all"), parameters={"polls": 0}, predicted="bot-deaf"),
     Kind("bot-out-of-memory", "The bot's process gets no more memory.", each(out_of_memory, memory_back), ACTIVE,
          predicted="bot-dead"),
     Kind("bot-crash-loop", "The bot dies on this node each time that it has served there for `lives_s`.", crash_loop,
-         ACTIVE, parameters={"lives_s": 3.0}),
+         ACTIVE, parameters={"lives_s": 3.0}, predicted="crash-loop"),
     Kind("bot-never-starts", "The bot dies, and its configuration on this node is broken.",
-         each(never_starts, starts_again), ACTIVE),
+         each(never_starts, starts_again), ACTIVE, predicted="start-fails"),
     Kind("foreign-poller", "A forgotten second bot polls with the same token from elsewhere.", foreign_poller, (),
          storm=False),
 )  # fmt: skip

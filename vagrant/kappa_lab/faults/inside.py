@@ -23,10 +23,12 @@ def each(do: Callable[[Node], None], undo: Callable[[Node], None] | None = None)
             for node in target.nodes:
                 do(node)
 
+        if undo is None:
+            return Fault(inject)
+
         def heal() -> None:
             for node in target.nodes:
-                if undo:
-                    undo(node)
+                undo(node)
 
         return Fault(inject, heal)
 

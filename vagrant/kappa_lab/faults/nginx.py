@@ -84,7 +84,8 @@ KINDS: Final = (
     Kind("nginx-master-killed", "Nginx's master process is killed; its workers live on.", each(kill_master), ACTIVE,
          predicted="nginx-dead"),
     Kind("nginx-killed", "Nginx is killed, workers and all.", each(kill_all), ACTIVE, predicted="nginx-dead"),
-    Kind("nginx-port-taken", "Nginx dies, and another program takes its port.", each(take_port, free_port), ACTIVE),
+    Kind("nginx-port-taken", "Nginx dies, and another program takes its port.", each(take_port, free_port), ACTIVE,
+         predicted="nginx-start-fails"),
     Kind("nginx-reload-broken", "Nginx's configuration is broken, and reloaded.", each(reload_broken, reload_whole),
          ACTIVE),
 )  # fmt: skip

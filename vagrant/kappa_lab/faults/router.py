@@ -49,6 +49,7 @@ def reconnect(node: Node) -> None:
 KINDS: Final = (
     Kind("router-killed", "The node's MongoDB router is killed.", each(kill), predicted="router-dead"),
     Kind("router-frozen", "The node's MongoDB router stands still (SIGSTOP).", each(freeze, thaw),
-         predicted="router-dead"),
-    Kind("data-tier-unreachable", "Nothing that the node sends arrives at the data tier.", each(cut_off, reconnect)),
+         predicted="router-frozen"),
+    Kind("data-tier-unreachable", "Nothing that the node sends arrives at the data tier.", each(cut_off, reconnect),
+         predicted="data-tier-lost"),
 )  # fmt: skip

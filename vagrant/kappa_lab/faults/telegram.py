@@ -45,7 +45,7 @@ def _counted(given: Mapping[str, Value]) -> dict[str, object]:
 
 KINDS: Final = (
     Kind("telegram-unreachable", "The node's packets to Telegram go nowhere.", each(cut, join),
-         ("active", "passive", "passives", "dc", "all")),
+         ("active", "passive", "passives", "dc", "all"), predicted="uplink-lost"),
     Kind("telegram-429", "Telegram refuses with 429: too many requests, try again later.",
          misbehaves(lambda given: {
              "kind": "error", "status": 429, "retry_after": given["retry_after_s"], **_counted(given)

@@ -78,5 +78,5 @@ KINDS: Final = (
          predicted="address-deleted"),
     Kind("address-duplicate", "A machine beside the cluster has the virtual IP too.", duplicate, (), storm=False),
     Kind("link-down", "The node's service interface is down: no Telegram, no data tier, no virtual IP.",
-         each(link_down, link_up)),
+         each(link_down, link_up), predicted="uplink-lost"),
 )  # fmt: skip

@@ -22,3 +22,5 @@ FOUND: Final = Measured(
     0.5, "the bot's driver looks for half a second, its server selection gives up after 1 s and begins anew"
 )
 FOUND_WORST_S: Final = 5.0
+STOPPED_SEEN: Final = Measured(1.5, "measured in the lab with a process that was stopped (SIGSTOP)")
+FORCED: Final = Measured(0.1, "measured in the lab with a process that was stopped; what hangs otherwise is waited for")

@@ -5,7 +5,6 @@ from typing import Final
 
 from kappa_lab.predict import measured, sequence, steps
 from kappa_lab.predict.cib import Operation, Resource
-from kappa_lab.predict.measured import Measured
 from kappa_lab.predict.prediction import Part, Prediction
 from kappa_lab.predict.steps import Given
 
@@ -14,8 +13,6 @@ RESULTS: Final = "3"
 DAMPEN: Final = "15s"
 ANSWER_WITHIN: Final = "2s"
 """The agents' own defaults."""
-STOP_SHARE: Final = 0.75
-"""Of a stop's time-out, after which the agents use force."""
 ELECTION_SPREAD: Final = 1.15
 """Members wait up to 15 % longer than the election time-out, each its own while, so that not all stand at once."""
 Predict = Callable[[Given], Prediction]
@@ -41,7 +38,7 @@ def _unnoticed(resource: Resource) -> str:
 
 
 def _hangs(kind: str, title: str, role: str) -> Predict:
-    """It is there and answers nothing: the monitor waits to its end, and so does the stop until it uses force."""
+    """It is there and answers nothing: at the worst the monitor waits to its end, and the stop until it uses force."""
 
     def predict(given: Given) -> Prediction:
         resource = given.one(role)
@@ -50,12 +47,10 @@ def _hangs(kind: str, title: str, role: str) -> Predict:
         if (monitor := steps.quickest(resource.monitors)) is None:
             return Prediction(kind, title, (), never=_unnoticed(resource))
         until, asked = steps.noticed(resource, monitor)
-        why = f"timeout of its monitor{steps.depth(monitor)}; nothing answers it"
-        waited = Part(asked.name, asked.worst_s, asked.worst_s, why)
-        forced = Measured(
-            STOP_SHARE * resource.timeout_s("stop"), "what hangs is ended by force after three quarters of it at most"
-        )
-        return steps.restarted(given, kind, title, resource, [until, waited], role in ("bot", "router"), forced)
+        why = f"timeout of its monitor{steps.depth(monitor)}; {measured.STOPPED_SEEN.source}"
+        asked = Part(asked.name, min(measured.STOPPED_SEEN.seconds, asked.worst_s), asked.worst_s, why)
+        cut_off = role in ("bot", "router")
+        return steps.restarted(given, kind, title, resource, [until, asked], cut_off, measured.FORCED)
 
     return predict
 
