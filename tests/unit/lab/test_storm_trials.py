@@ -59,6 +59,16 @@ def test_another_failure_is_another_matter(tmp_path: Path) -> None:
     assert tried
 
 
+def test_that_a_part_breaks_off_is_not_what_was_lost(tmp_path: Path) -> None:
+    """A storm that lost something and therefore never came to its end is not shrunk to one that only breaks off."""
+    broken = ["nothing lost", "service as expected", BROKE_OFF]
+    folder, tried = failed_storm(tmp_path / "storm", broken), list[int]()
+    found = shrink(
+        folder, 10, lab_in_which(lambda plan: broken if lost_where_needed(plan)[0] in broken else broken[1:], tried)
+    )
+    assert {strike.fault for strike in found.strikes} == NEEDED
+
+
 def test_interrupted_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     folder, tried = failed_storm(tmp_path / "storm", ["nothing lost"]), list[int]()
     honest = lab_in_which(lost_where_needed, tried)

@@ -37,7 +37,7 @@ BROKE_OFF: Final = "came to its end"
 """What is broken when a storm breaks off, beside the names of invariants."""
 MISSED: Final = 0.1
 """A storm that misses a larger share of its faults shows less than it says."""
-BOUNDS: Final = Bounds(traffic_s=120, answer_s=120, rejoin_s=180, drain_s=180)
+BOUNDS: Final = Bounds(traffic_s=120, answer_s=120, rejoin_s=180, drain_s=45)
 
 
 def possible(areas: Areas = AREAS) -> Areas:

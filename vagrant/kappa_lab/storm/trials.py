@@ -2,7 +2,8 @@
 
 Each trial is a storm of its own in the folder of the one that failed (`trials/01`, `trials/02` …): plan, history,
 report, outcome. Whoever is interrupted goes on where he stopped, for what was tried is read from there. A trial counts
-as failing when it breaks something that the whole storm broke; what else it breaks is another matter.
+as failing when it breaks something that the whole storm broke; what else it breaks is another matter. That it did not
+come to its end only counts where the storm broke nothing that says more.
 """
 
 import json
@@ -16,12 +17,14 @@ from kappa_lab.faults import KINDS
 from kappa_lab.progress import say
 from kappa_lab.storm import sheet
 from kappa_lab.storm.plan import Plan
-from kappa_lab.storm.run import PLAN, Outcome, in_fresh_lab, read_outcome
+from kappa_lab.storm.run import BROKE_OFF, PLAN, Outcome, in_fresh_lab, read_outcome
 from kappa_lab.storm.shrink import Part, shortest
 
 TRIALS: Final = "trials"
 KEPT: Final = "kept.json"
 SHORTEST: Final = "shortest.toml"
+SAYS_LITTLE: Final = frozenset({BROKE_OFF, "service as expected"})
+"""What is broken whenever anything kept a storm from its end."""
 
 Try = Callable[[Plan, Path], Outcome]
 
@@ -41,7 +44,7 @@ def shrink(folder: Path, minutes: float, attempt: Try = in_the_lab) -> Plan:
         raise LabError(f"No storm broke anything in {folder}: there is nothing to shrink.")
     # nothing that came after the storm broke off has a part in it
     faults = min(outcome.came + len(outcome.missed) + 1, len(whole.strikes))
-    broken = set(outcome.broken)
+    broken = set(outcome.broken) - SAYS_LITTLE or set(outcome.broken)
     end = time.monotonic() + 60 * minutes
 
     def fails(part: Part) -> bool | None:
