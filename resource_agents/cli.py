@@ -109,7 +109,8 @@ def renew(library: Path, interpreter: str, wanted: dict[Path, tuple[bytes, int]]
 
     stage = library.with_name(f".{library.name}.{os.getpid()}")
     try:
-        shutil.copytree(library, stage, symlinks=True)  # with their times: what stays the same stays compiled
+        # Nothing compiled is taken along: Python tells a source of the same size and second from another by nothing.
+        shutil.copytree(library, stage, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         for path in outdated:
             (stage / path).unlink(missing_ok=True)
         for path, (content, mode) in wanted.items():

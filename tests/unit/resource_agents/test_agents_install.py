@@ -248,8 +248,30 @@ def test_what_is_installed_is_readable_by_all_whatever_the_umask(tmp_path: Path)
 def outdate(root: Path) -> dict[str, str]:
     """Make what is installed an older version, of which no file goes with a newer one; what its files hold."""
     for path in (root / "usr/lib/kappa-ha").rglob("*.py"):
-        path.write_text(path.read_text().replace("Failure", "Failing") + "# an older version\n")
+        path.write_text(path.read_text().replace("Failure", "Failing"))
     return sources(root)
+
+
+def test_what_was_compiled_of_the_old_version_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its sources have the size and the time of the new one's."""
+
+    def put(target: Path, content: bytes, mode: int) -> None:
+        original(target, content, mode)
+        os.utime(target, (second, second))
+
+    original, second = cli.put, 1_000_000_000
+    install(tmp_path)
+    library = tmp_path / "usr/lib/kappa-ha"
+    outdate(tmp_path)
+    for path in library.rglob("*.py"):
+        os.utime(path, (second, second))
+    for compiled in library.rglob("*.pyc"):
+        compiled.unlink()
+    cli.compile_library(library, PYTHON)
+    assert [one for one in library.rglob("*.pyc") if b"Failing" in one.read_bytes()]
+    monkeypatch.setattr(cli, "put", put)
+    assert install(tmp_path).exit_code == 0
+    assert not [one for one in library.rglob("*.pyc") if b"Failing" in one.read_bytes()]
 
 
 def sources(root: Path) -> dict[str, str]:
