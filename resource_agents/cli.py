@@ -88,18 +88,49 @@ def install(root: Path, interpreter: str, source: Path) -> list[Path]:
     directories |= {above for path in wanted for above in path.parents if above.parts and not (root / above).is_dir()}
     # The manifest comes first: should this be interrupted, the next run still knows what is ours.
     write_manifest(root, before | set(wanted), directories)
+    sweep(root)
+    library = {path.relative_to(LIBRARY): wanted[path] for path in wanted if path.is_relative_to(LIBRARY)}
+    outdated = {path.relative_to(LIBRARY) for path in before - set(wanted) if path.is_relative_to(LIBRARY)}
+    if before and (outdated or any(differs(root / LIBRARY / path, *one) for path, one in library.items())):
+        renew(root / LIBRARY, interpreter, library, outdated)
     for path in sorted(before - set(wanted)):
         (root / path).unlink(missing_ok=True)
     for path, (content, mode) in wanted.items():
         put(root / path, content, mode)
     write_manifest(root, set(wanted), directories)
-    compile_library(root, interpreter)
+    compile_library(root / LIBRARY, interpreter)
     return sorted(wanted)
+
+
+def renew(library: Path, interpreter: str, wanted: dict[Path, tuple[bytes, int]], outdated: set[Path]) -> None:
+    """Replace a library under agents that run from it: made whole beside it, compiled, and then put in its place at
+    once. Replaced file by file, a monitor that came meanwhile would run from half of each version, and fail."""
+    from resource_agents.commands.exchange import exchange
+
+    stage = library.with_name(f".{library.name}.{os.getpid()}")
+    try:
+        # Nothing compiled is taken along: Python tells a source of the same size and second from another by nothing.
+        shutil.copytree(library, stage, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in outdated:
+            (stage / path).unlink(missing_ok=True)
+        for path, (content, mode) in wanted.items():
+            put(stage / path, content, mode)
+        compile_library(stage, interpreter)
+        exchange(stage, library)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def sweep(root: Path) -> None:
+    """What an interrupted `renew` left."""
+    for stage in (root / LIBRARY).parent.glob(f".{LIBRARY.name}.*"):
+        shutil.rmtree(stage, ignore_errors=True)
 
 
 def uninstall(root: Path) -> list[Path]:
     """Remove what install put, what Python compiled from it, and the directories that were made for it, once empty."""
     files, directories = read_manifest(root)
+    sweep(root)
     for path in files:
         (root / path).unlink(missing_ok=True)
     for cache in (root / LIBRARY).rglob("__pycache__"):
@@ -136,7 +167,7 @@ def write_manifest(root: Path, files: set[Path], directories: set[Path]) -> None
 
 def put(target: Path, content: bytes, mode: int) -> None:
     """Write the file whole or not at all; one that is right already is left as it is, its time included."""
-    if target.is_file() and not target.is_symlink() and target.read_bytes() == content:
+    if not differs(target, content):
         if stat.S_IMODE(target.stat().st_mode) != mode:
             target.chmod(mode)
         return
@@ -150,6 +181,11 @@ def put(target: Path, content: bytes, mode: int) -> None:
         half.unlink(missing_ok=True)
 
 
+def differs(target: Path, content: bytes, _mode: int = 0) -> bool:
+    """Is something else there, or nothing?"""
+    return not target.is_file() or target.is_symlink() or target.read_bytes() != content
+
+
 def make_directory(directory: Path) -> None:
     """Readable by everyone, whatever the umask: Pacemaker reads metadata as another user."""
     if not directory.is_dir():
@@ -158,11 +194,12 @@ def make_directory(directory: Path) -> None:
         directory.chmod(0o755)
 
 
-def compile_library(root: Path, interpreter: str) -> None:
-    """Compile with the interpreter that will run it, the paths inside being those it will have after staging."""
-    command = [interpreter, "-IS", "-m", "compileall", "-q", "-s", str(root), "-p", "/"]
-    command += ["--invalidation-mode", "timestamp", str(root / LIBRARY)]
-    writer = [interpreter, "-IS", str(root / LEVEL0), str(root / LIBRARY), f"/{LIBRARY}"]
+def compile_library(library: Path, interpreter: str) -> None:
+    """Compile with the interpreter that will run it, the paths inside being those it will have in its place."""
+    shown = f"/{LIBRARY}"
+    command = [interpreter, "-IS", "-m", "compileall", "-q", "-s", str(library), "-p", shown]
+    command += ["--invalidation-mode", "timestamp", str(library)]
+    writer = [interpreter, "-IS", str(library / LEVEL0.name), str(library), shown]
     level0 = [[*writer, *(f"resource_agents.{one}" for one in (module, *ALSO_NEEDED.get(module, ())))]
               for module in AGENTS.values()]  # fmt: skip
     for one in (command, *level0):

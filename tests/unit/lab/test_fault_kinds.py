@@ -1,12 +1,14 @@
 """What the faults of nodes, Telegram and operators do by themselves; that they hit is for the drills to show."""
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from kappa_lab import cables, disks, faults, lab, power
+from kappa_lab import cables, disks, faults, lab, power, scenario
+from kappa_lab.drill import session
 from kappa_lab.errors import LabError
 from kappa_lab.faults import fencing, node, operator, outside, telegram
 from kappa_lab.faults.kind import Target
@@ -184,3 +186,15 @@ def test_a_node_that_was_shot_and_boots_is_left_alone(monkeypatch: pytest.Monkey
     monkeypatch.setattr(power, "cut", lambda one: pytest.fail(f"{one.name} was switched off while it booted"))
     monkeypatch.setattr(node, "power_on", lambda _node: None)
     node.with_corosync(NODE2)
+
+
+def test_a_drill_that_this_machine_cannot_do_is_skipped_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = dataclasses.replace(faults.KINDS["delay"], possible=lambda: "No netem here.")
+    monkeypatch.setitem(faults.KINDS, "delay", why)
+    delay, move = scenario.load("delay"), scenario.load("move")
+    assert session.possible([(delay, 1), (move, 1)]) == [(move, 1)]
+    assert "Drill delay is skipped: No netem here." in capsys.readouterr().out
+    with pytest.raises(LabError, match="Drill delay is skipped"):
+        session.possible([(delay, 1)])

@@ -1,5 +1,6 @@
 """`kappa-agents install` and `uninstall`."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from resource_agents import cli
+from resource_agents.commands.exchange import exchange
 from tests.unit.resource_agents.conftest import PYTHON
 
 
@@ -241,3 +243,88 @@ def test_what_is_installed_is_readable_by_all_whatever_the_umask(tmp_path: Path)
         os.umask(before)
     for path in (tmp_path / "usr").rglob("*"):
         assert path.stat().st_mode & 0o044 == 0o044, path
+
+
+def outdate(root: Path) -> dict[str, str]:
+    """Make what is installed an older version, of which no file goes with a newer one; what its files hold."""
+    for path in (root / "usr/lib/kappa-ha").rglob("*.py"):
+        path.write_text(path.read_text().replace("Failure", "Failing"))
+    return sources(root)
+
+
+def test_what_was_compiled_of_the_old_version_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its sources have the size and the time of the new one's."""
+
+    def put(target: Path, content: bytes, mode: int) -> None:
+        original(target, content, mode)
+        os.utime(target, (second, second))
+
+    original, second = cli.put, 1_000_000_000
+    install(tmp_path)
+    library = tmp_path / "usr/lib/kappa-ha"
+    outdate(tmp_path)
+    for path in library.rglob("*.py"):
+        os.utime(path, (second, second))
+    for compiled in library.rglob("*.pyc"):
+        compiled.unlink()
+    cli.compile_library(library, PYTHON)
+    assert [one for one in library.rglob("*.pyc") if b"Failing" in one.read_bytes()]
+    monkeypatch.setattr(cli, "put", put)
+    assert install(tmp_path).exit_code == 0
+    assert not [one for one in library.rglob("*.pyc") if b"Failing" in one.read_bytes()]
+
+
+def sources(root: Path) -> dict[str, str]:
+    library = root / "usr/lib/kappa-ha"
+    return {str(path.relative_to(library)): path.read_text() for path in sorted(library.rglob("*.py"))}
+
+
+def test_an_upgrade_is_there_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A monitor that comes at any moment of it finds one version, whole and compiled."""
+    install(tmp_path)
+    new, older = sources(tmp_path), outdate(tmp_path)
+    seen: list[dict[str, str]] = []
+    put, compile_library = cli.put, cli.compile_library
+
+    def watched_put(target: Path, content: bytes, mode: int) -> None:
+        put(target, content, mode)
+        seen.append(sources(tmp_path))
+
+    def watched_compile(library: Path, interpreter: str) -> None:
+        compile_library(library, interpreter)
+        seen.append(sources(tmp_path))
+
+    monkeypatch.setattr(cli, "put", watched_put)
+    monkeypatch.setattr(cli, "compile_library", watched_compile)
+    assert install(tmp_path).exit_code == 0
+    assert older in seen and seen[-1] == new
+    assert [one for one in seen if one not in (older, new)] == []
+    assert "kappa_level0" in imported_from(tmp_path, "resource_agents.host.daemon")
+
+
+def test_an_interrupted_upgrade_leaves_the_old_version_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path)
+    before, older = set(tree(tmp_path)), outdate(tmp_path)
+    (tmp_path / "usr/lib/.kappa-ha.1").mkdir()  # of one that was killed
+
+    def killed(_library: Path, _interpreter: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cli, "compile_library", killed)
+        assert install(tmp_path).exit_code != 0
+    assert sources(tmp_path) == older
+    assert install(tmp_path).exit_code == 0
+    assert set(tree(tmp_path)) == before
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_directories_change_places(able: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if not able:
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+    exchange(tmp_path / "one", tmp_path / "other")
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*")) == ["one/other", "other/one"]
+    assert len(list(tmp_path.iterdir())) == 2

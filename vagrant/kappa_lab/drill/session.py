@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kappa_lab import cluster, environment, judge, lab, predict, report
+from kappa_lab import cluster, environment, faults, judge, lab, predict, report
 from kappa_lab.drill import evidence
 from kappa_lab.drill.play import Play
 from kappa_lab.drill.record import Record
@@ -25,7 +25,7 @@ from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, step
 from kappa_lab.report import run as run_report
-from kappa_lab.scenario import Scenario
+from kappa_lab.scenario import Inject, Scenario
 from kappa_lab.topology import ELECTION_S, NODES
 
 TRIES: int = 2
@@ -41,6 +41,7 @@ def run(plan: Sequence[tuple[Scenario, int]]) -> bool:
     if standing := lab.marked():
         say(f"A lab brought up by {standing} is standing here; a drill wants a fresh one.")
         lab.down(quiet=True)
+    plan = possible(plan)
     alone = len(plan) == 1
     folder = new_folder(plan[0][0].name if alone else "run")
     (DRILLS / "latest").unlink(missing_ok=True)
@@ -73,6 +74,21 @@ def run(plan: Sequence[tuple[Scenario, int]]) -> bool:
         say(run_report.summary(folder))
     say(f"\nReport: {DRILLS / 'latest' / 'report.html'}")
     return all(verdict.passed for _, verdict in verdicts)
+
+
+def possible(plan: Sequence[tuple[Scenario, int]]) -> list[tuple[Scenario, int]]:
+    """Less the drills that this machine cannot do, each of which is named. LabError when none is left."""
+    left, why = [], ""
+    for scenario, seed in plan:
+        kinds = (faults.KINDS[step.fault] for step in scenario.steps if isinstance(step, Inject))
+        if why_not := next(filter(None, (kind.possible() for kind in kinds)), ""):
+            why = f"Drill {scenario.name} is skipped: {why_not}"
+            say(why)
+        else:
+            left.append((scenario, seed))
+    if not left:
+        raise LabError(why)
+    return left
 
 
 def tell(verdict: Verdict, alone: bool) -> None:

@@ -1,10 +1,11 @@
 """Faults of the bot's clock. Containers share their machine's, so one process is lied to, by libfaketime."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from kappa_lab import cluster
-from kappa_lab.errors import LabError
+from kappa_lab.engine import docker
 from kappa_lab.faults.inside import each, until
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
 from kappa_lab.faults.outside import asked, insist, on
@@ -41,12 +42,18 @@ def set_offset(node: Node, seconds: float) -> None:
 
 
 def lied_to(node: Node) -> bool:
-    """Does its bot run with a clock that can be stepped?"""
+    """Does its bot run with a clock that can be stepped? Looked at from the host: the node's own root may not see what
+    another user's process has loaded."""
+    shown = docker("top", node.container, "-eo", "pid,args", doing=f"looking at {node.name}'s processes")
+    pids = [line.split()[0] for line in shown.splitlines() if f"{PLAIN} run" in line]
+    return any(_loaded(pid) for pid in pids)
+
+
+def _loaded(pid: str) -> bool:
     try:
-        on(node, "sh", "-c", f"grep -qs {LIBRARY} $(pgrep -f '{PLAIN} [r]un' | sed 's,.*,/proc/&/maps,')")
-    except LabError:
-        return False
-    return True
+        return Path(LIBRARY).name in Path(f"/proc/{pid}/maps").read_text(errors="replace")
+    except OSError:
+        return False  # it has ended
 
 
 def lie(node: Node) -> None:

@@ -13,7 +13,19 @@ from kappa_lab.topology import Node
 
 GROUP: Final = "kappa"
 STOPPED_S: Final = 60
-LIBRARY: Final = "/usr/lib/kappa-ha"
+UPDATE: Final = r"""
+set -e
+rm -rf /usr/lib/kappa-older
+cp -a /usr/lib/kappa-ha /usr/lib/kappa-older
+find /usr/lib/kappa-older -name '*.py' -exec sed -i 's/\bFailure\b/Failing/g' {} +
+find /usr/lib/kappa-older -name __pycache__ -prune -exec rm -r {} +
+python3 -ISc 'import ctypes, os, sys
+if ctypes.CDLL(None, use_errno=True).renameat2(-100, b"/usr/lib/kappa-older", -100, b"/usr/lib/kappa-ha", 2):
+    sys.exit(os.strerror(ctypes.get_errno()))'
+rm -r /usr/lib/kappa-older
+exec kappa-agents install
+"""
+"""An older version, put in place at once, of which no file goes with a newer one; and then the update."""
 
 
 def command(*words: str) -> None:
@@ -93,14 +105,13 @@ def restart(node: Node) -> None:
 
 
 def agents_updated(target: Target, given: Mapping[str, Value]) -> Fault:
-    """Every file of the agents differs from the one that is installed, so that each is replaced under what runs."""
+    """Every file of the agents is another than the one that is installed, and replaced under what runs."""
     rounds = int(str(given["rounds"]))
 
     def inject() -> None:
-        for number in range(rounds):
+        for _ in range(rounds):
             for node in target.nodes:
-                older = f"find {LIBRARY} -name '*.py' -exec sed -i '$a # an older version, {number}' {{}} +"
-                on(node, "sh", "-c", f"{older}; exec kappa-agents install", timeout=120)
+                on(node, "sh", "-c", UPDATE, timeout=120)
 
     return Fault(inject)
 
@@ -150,7 +161,7 @@ KINDS: Final = (
     Kind("rolling-restart", "Every node is taken out, shut down, started and taken in again, one after the other.",
          rolling_restart, ("all",), storm=False),
     Kind("agents-updated", "The agents are installed anew on each node, under the monitors that run.", agents_updated,
-         ("all",), parameters={"rounds": 3}),
+         ("all",), parameters={"rounds": 8}),
     Kind("reload", "A reloadable parameter of a resource is changed.", reloaded, ("active",),
          parameters={"resource": "bot", "parameter": "drain", "value": "9s"}, storm=False),
 )  # fmt: skip
