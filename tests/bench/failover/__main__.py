@@ -96,7 +96,7 @@ def _logs_kept(out: Path) -> Iterator[None]:
         folder = out.with_suffix(".logs")
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError, shutil.Error):
-            shutil.copytree(STATE / "log", folder, ignore=shutil.ignore_patterns("apt", "dpkg.log"))
+            shutil.copytree(STATE / "log", folder, ignore=shutil.ignore_patterns("apt", "dpkg.log", ".*"))
         raise LabError(str(error), f"What the nodes said: {folder}.") from None
 
 
