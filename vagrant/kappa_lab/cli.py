@@ -8,14 +8,14 @@ from typing import NoReturn
 
 import click
 
+from kappa_lab import box, bundle, hypervisor, lab, machines, preflight, scenario, settings, vagrant
 from kappa_lab import drill as drills
-from kappa_lab import lab, preflight, scenario
 from kappa_lab import predict as predictions
 from kappa_lab.errors import LabError
 from kappa_lab.predict import live, show
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
-from kappa_lab.progress import say, warn
+from kappa_lab.progress import say, step, warn
 
 FAILED = 1
 CANNOT = 2
@@ -27,23 +27,51 @@ def cli() -> None:
     """A three-node cluster on this machine, to be broken on purpose."""
 
 
+LABS = {"docker": lab.up, "vagrant": machines.up}
+
+
 @cli.command()
-def up() -> None:
+@click.option("--lab", "kind", type=click.Choice(tuple(LABS)), default="docker", show_default=True,
+              help="What the nodes are: containers, or virtual machines that Vagrant brings up.")  # fmt: skip
+def up(kind: str) -> None:
     """Bring the lab up and leave it running."""
+    if not hypervisor.inside():
+        with lab.sole_user():
+            if standing := lab.marked():
+                if standing == "kappa-lab up" and lab.stands():
+                    say("The lab is up already; `sudo make lab-status` shows it.")
+                    return
+                say(f"What {standing} left is cleared first.")
+                lab.down(quiet=True)
+            if kind == "vagrant":
+                prepared_for_machines()
+        if kind == "vagrant":
+            hypervisor.enter()
     with lab.sole_user():
-        if standing := lab.marked():
-            if standing == "kappa-lab up" and lab.stands():
-                say("The lab is up already; `sudo make lab-status` shows it.")
-                return
-            say(f"What {standing} left is cleared first.")
-            lab.down(quiet=True)
         try:
-            lab.up("kappa-lab up")
+            LABS[kind]("kappa-lab up")
         except BaseException:
             with drills.uninterrupted():
                 lab.down(quiet=True)
             raise
         lab.show()
+
+
+def prepared_for_machines() -> None:
+    try:
+        machines.prepare()
+    except BaseException:
+        with drills.uninterrupted():
+            lab.down(quiet=True)
+        raise
+
+
+@cli.command("vagrant", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def vagrant_(words: tuple[str, ...]) -> None:
+    """Run Vagrant with these WORDS in the lab of machines: status, ssh node1, halt node2, up node2."""
+    preflight.root()
+    vagrant.become(words)
 
 
 @cli.command()
@@ -69,6 +97,33 @@ def build() -> None:
         finally:
             if lab.marked() == "an interrupted run":
                 lab.down(quiet=True)
+
+
+@cli.command("bundle")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def bundle_(file: Path) -> None:
+    """Write FILE (.tar.gz), from which any Debian machine becomes a node: unpack it there and run provision/node."""
+    with step(f"writing {file}"):
+        bundle.write(file)
+    say(f"On the machine: tar -xzf {file.name} && sudo kappa-node/provision/node")
+
+
+@cli.group("box")
+def box_() -> None:
+    """The box of which virtual machines are made."""
+
+
+@box_.command("build")
+def box_build() -> None:
+    """Build the box, if it is not there, and say where it is and what Vagrant calls it."""
+    made = box.build(settings.load())
+    say(f"{made.file}\n{made.name}")
+
+
+@box_.command("clean")
+def box_clean() -> None:
+    """Remove built boxes."""
+    box.remove()
 
 
 @cli.group()

@@ -3,6 +3,7 @@
 import platform
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from kappa_lab import bundle
@@ -51,8 +52,11 @@ def _build(name: str, tag: str, context: Path) -> None:
     )  # fmt: skip
 
 
-def ensure() -> dict[str, str]:
-    """Build what is missing or out of date; return the tag of each image. Raises LabError when a build fails."""
+NAMES = ("node", "services")
+
+
+def ensure(names: Sequence[str] = NAMES) -> dict[str, str]:
+    """Build what of these is missing or out of date; return every image's tag. Raises LabError when a build fails."""
     if platform.machine() != "x86_64":
         raise LabError(f"This machine is {platform.machine()}; the lab's mongod is built for x86-64 only.")
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -61,7 +65,7 @@ def ensure() -> dict[str, str]:
         "node": f"kappa-lab/node:{bundle.digest((IMAGES / 'node', *bundle.PARTS), pins)}",
         "services": f"kappa-lab/services:{bundle.digest((IMAGES / 'services', *bundle.CODE), pins)}",
     }
-    missing = [name for name, tag in tags.items() if not exists(tag)]
+    missing = [name for name in names if not exists(tags[name])]
     if not missing:
         return tags
     _base()

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from kappa_lab import cluster, engine, images, power, preflight, secrets
+from kappa_lab import cluster, engine, hypervisor, images, power, preflight, secrets
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, DRILLS, LOCK, LOGS, ROOT, RUN, STATE
@@ -55,9 +55,14 @@ def marked() -> str | None:
     try:
         return str(json.loads(MARK.read_text())["by"])
     except FileNotFoundError:
-        return "an interrupted run" if RUN.exists() or STATE.exists() else None
+        return "an interrupted run" if _left() else None
     except (OSError, ValueError, KeyError):
         return "an interrupted run"
+
+
+def _left() -> bool:
+    """Is there anything that a lab leaves when nobody takes it down?"""
+    return any(folder.exists() for folder in (RUN, STATE, hypervisor.RUN, hypervisor.FOLDER))
 
 
 def stands() -> bool:
@@ -102,10 +107,10 @@ def up(by: str) -> None:
     settle()
 
 
-def lay_out(by: str) -> None:
-    """Make the files of one run: who it belongs to, its secrets, room for logs and journals."""
+def lay_out(by: str, kind: str = "docker") -> None:
+    """Make the files of one run: who it belongs to, what its nodes are, its secrets, room for logs and journals."""
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    MARK.write_text(json.dumps({"by": by, "pid": os.getpid(), "t": time.time()}))
+    MARK.write_text(json.dumps({"by": by, "kind": kind, "pid": os.getpid(), "t": time.time()}))
     secrets.make(STATE / "secrets")
     for folder in ("journal", *(f"log/{node.name}" for node in NODES)):
         (STATE / folder).mkdir(parents=True)
@@ -116,14 +121,14 @@ def settle() -> None:
     with step("starting the power brokers"):
         power.start(sys.executable)
     with step("three nodes form a cluster, three members a replica set"):
-        _both(_data_tier, _membership)
+        both(data_tier, membership)
     with step("loading the cluster's configuration"):
         load_configuration()
     with step("waiting for the routers, the virtual IP, Nginx and the bot"):
         ready()
 
 
-def _both(*tasks: Callable[[], None]) -> None:
+def both(*tasks: Callable[[], None]) -> None:
     """Run tasks side by side; the first failure is raised when all have ended."""
     failures: list[BaseException] = []
 
@@ -142,7 +147,7 @@ def _both(*tasks: Callable[[], None]) -> None:
         raise failures[0]
 
 
-def _data_tier() -> None:
+def data_tier() -> None:
     members = [argument for member in MEMBERS for argument in ("--member", f"{member}:27017")]
     docker(
         "exec", "kappa-lab-mongo1", "python", "-m", "kappa_lab.mongodb.initiate", *members,
@@ -159,13 +164,16 @@ def _data_tier() -> None:
     )  # fmt: skip
 
 
-def _membership() -> None:
+def membership(bound_s: float = 90) -> None:
     names = {node.name for node in NODES}
-    cluster.wait_for("three nodes online with quorum", lambda s: s.online == names and s.quorum, 90, 0.3)
+    cluster.wait_for("three nodes online with quorum", lambda s: s.online == names and s.quorum, bound_s, 0.3)
 
 
-def load_configuration() -> None:
-    """Load crm_configs/ into the running cluster in one piece, keeping what the cluster itself wrote (its nodes)."""
+def load_configuration(adapt: Callable[[ElementTree.Element], None] = lambda _: None) -> None:
+    """Load crm_configs/ into the running cluster in one piece, keeping what the cluster itself wrote (its nodes).
+
+    `adapt` may change the new <configuration> before.
+    """
     first = NODES[0].container
     live = ElementTree.fromstring(
         docker("exec", first, "cibadmin", "--query", doing="Reading the cluster's configuration")
@@ -174,6 +182,7 @@ def load_configuration() -> None:
     configuration, new = live.find("configuration"), wanted.find("configuration")
     if configuration is None or new is None:
         raise LabError("The cluster's configuration has no <configuration> section.", "Its nodes' logs may say why.")
+    adapt(new)
     for section in [s for s in configuration if s.tag != "nodes"]:
         configuration.remove(section)
     for section in [s for s in new if s.tag != "nodes"]:
@@ -211,7 +220,7 @@ def ready(bound_s: float = 90) -> cluster.Status:
 
 def down(quiet: bool = False) -> None:
     """Remove every container, network, process and file of the lab, whatever their state; keep reports and cache."""
-    stood = RUN.exists() or STATE.exists()
+    stood = _left()
     with contextlib.nullcontext() if quiet or not stood else step("taking the lab down"):
         power.stop()
         if RUN.exists():
@@ -222,6 +231,7 @@ def down(quiet: bool = False) -> None:
             if engine.answers():
                 engine.remove_containers()
         engine.stop()
+        hypervisor.stop()
         shutil.rmtree(STATE, ignore_errors=True)
     if stood and not quiet:
         say(f"  kept: reports in {DRILLS}, built images in {CACHE} (`make clean` removes both)")

@@ -1,0 +1,221 @@
+"""A private hypervisor: libvirtd in a network and a mount namespace of its own, so that nothing of it is on the host.
+
+Everything of a lab of virtual machines happens in that namespace: the machines' networks, the container engine with the
+services beside the cluster, the power brokers, Vagrant. When its last process has ended there is nothing to clean up but a
+folder. The machine's own libvirt, if it has one, is neither used nor touched.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from kappa_lab.errors import LabError
+from kappa_lab.paths import BUILD, CACHE, LOGS
+from kappa_lab.run import last_line, run
+from kappa_lab.settings import Settings
+
+LIBVIRTD: Final = "/usr/sbin/libvirtd"
+FOLDER: Final = BUILD / "machines"
+"""The machines' disks and libvirt's state; removed when the lab goes down."""
+
+RUN: Final = Path("/run/kappa-machines")
+PIDFILE: Final = RUN / "libvirtd.pid"
+SOCKET: Final = RUN / "libvirt" / "libvirt-sock"
+URI: Final = "qemu:///system"
+INSIDE: Final = "KAPPA_MACHINES_NAMESPACE"
+"""Set for what runs in the namespace."""
+
+VAGRANT_HOME: Final = CACHE / "vagrant"
+KVM: Final = Path("/dev/kvm")
+
+# libvirt's fixed places, each with the folder that stands in for it in the namespace
+PLACES: Final = {
+    "/run/libvirt": RUN / "libvirt",
+    "/var/lib/libvirt": FOLDER / "libvirt",
+    "/var/log/libvirt": LOGS / "libvirt",
+    "/var/cache/libvirt": FOLDER / "cache",
+    "/etc/libvirt": FOLDER / "etc",
+}
+QEMU_CONF: Final = """# machines that only this lab has, run by the one who started it
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+"""
+LIBVIRTD_CONF: Final = """auth_unix_rw = "none"
+log_filters = "3:qemu 3:libvirt 4:event"
+"""
+
+MOUNTED: Final = f"{RUN.name}/libvirt /run/libvirt "
+"""How the first of them stands in the mounts of every process in the namespace, and of no other."""
+
+SET_UP: Final = (
+    "ip link set lo up && "
+    + " && ".join(f"mkdir -p {place} {there} && mount --bind {there} {place}" for place, there in PLACES.items())
+    + f' && exec "{LIBVIRTD}" --pid-file "{PIDFILE}"'
+)
+
+
+def emulated(settings: Settings) -> bool:
+    """Whether machines are emulated: by the settings' word, or for want of KVM. Raises LabError where KVM must be and is not."""
+    if settings.machine.profile == "emulated":
+        return True
+    works = _kvm_works()
+    if settings.machine.profile == "kvm" and not works:
+        raise LabError(
+            f"lab.toml asks for KVM, and {KVM} {'cannot be used' if KVM.exists() else 'is not there'} on this machine.",
+            'Set profile = "auto" there, or enable virtualisation.',
+        )
+    return not works
+
+
+def _kvm_works() -> bool:
+    try:
+        os.close(os.open(KVM, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def pid() -> int | None:
+    """libvirtd's pid, if that very program is running."""
+    try:
+        number = int(PIDFILE.read_text())
+        command = Path(f"/proc/{number}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return None
+    return number if str(PIDFILE).encode() in command else None
+
+
+def inside() -> bool:
+    """Whether this program runs in the namespace."""
+    return INSIDE in os.environ
+
+
+def command(*args: str | Path) -> list[str]:
+    """`args` as a command that runs in the namespace, wherever this is called."""
+    if inside():
+        return [str(a) for a in args]
+    number = pid()
+    if number is None:
+        raise LabError("The private hypervisor does not run.", "`sudo make lab-down` clears what is left of it.")
+    return ["nsenter", "--target", str(number), "--mount", "--net", "--wd=" + str(Path.cwd()), *(str(a) for a in args)]
+
+
+def environment() -> dict[str, str]:
+    """What programs in the namespace are told."""
+    return {INSIDE: "1", "LIBVIRT_DEFAULT_URI": URI, "VAGRANT_HOME": str(VAGRANT_HOME), "PYTHONUNBUFFERED": "1"}
+
+
+def enter() -> None:
+    """Go on in the namespace: the same program with the same arguments takes this one's place. At once, if it is there."""
+    if inside():
+        return
+    sys.stdout.flush()
+    argv = command(sys.executable, "-m", "kappa_lab.cli", *sys.argv[1:])
+    os.execvpe(argv[0], argv, {**os.environ, **environment()})  # noqa: S606
+
+
+def virsh(*args: str, doing: str, timeout: float = 60) -> str:
+    return run(command("virsh", "--quiet", "--connect", URI, *args), doing=doing, timeout=timeout)
+
+
+def start(bound_s: float = 30) -> None:
+    """Start the hypervisor unless it runs; return when it answers. Raises LabError with its own last words."""
+    if pid() is not None and answers():
+        return
+    for program in (LIBVIRTD, "/usr/bin/virsh", "/usr/bin/qemu-system-x86_64", "/usr/sbin/dnsmasq", "/usr/bin/vagrant"):
+        if not Path(program).exists():
+            raise LabError(
+                f"The program {program} is not installed.", "`sudo make deps-vm` installs what the machines need."
+            )
+    stop()
+    for folder in (RUN, LOGS, *PLACES.values()):
+        folder.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "etc" / "qemu.conf").write_text(QEMU_CONF)
+    (FOLDER / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF)
+    log = LOGS / "libvirtd.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-ec", SET_UP],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    end = time.monotonic() + bound_s
+    while not answers():
+        if process.poll() is not None:
+            raise LabError(
+                f"The hypervisor ended at once: {last_line(log.read_text(errors='replace'))}", f"Its log: {log}."
+            )
+        if time.monotonic() > end:
+            raise LabError(f"The hypervisor did not answer within {bound_s:.0f} s.", f"Its log: {log}.")
+        time.sleep(0.1)
+
+
+def answers() -> bool:
+    with contextlib.suppress(LabError):
+        virsh("version", doing="asking the hypervisor", timeout=10)
+        return True
+    return False
+
+
+def stop(bound_s: float = 30) -> None:
+    """End the hypervisor, its machines and whatever else runs in its namespace; remove disks and state."""
+    end = time.monotonic() + bound_s
+    while left := _ours():
+        for number in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        if time.monotonic() > end:
+            raise LabError(
+                f"These processes of the lab's hypervisor do not end: {', '.join(map(str, left))}.",
+                "Look at them with ps.",
+            )
+        for number in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(number, os.WNOHANG)
+        time.sleep(0.1)
+    for folder in (RUN, FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
+    for place in PLACES:
+        with contextlib.suppress(OSError):
+            Path(place).rmdir()  # one that was made to be mounted over; never one with anything in it
+
+
+def _ours() -> list[int]:
+    """Whatever runs in the namespace: what is mounted there tells it from everything else, also when libvirtd is dead."""
+    found = [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and MOUNTED in _mounts(entry) and not _zombie(entry)
+    ]
+    return sorted(set(found) - {os.getpid()})
+
+
+def _mounts(entry: Path) -> str:
+    try:
+        return (entry / "mountinfo").read_text()
+    except OSError:
+        return ""
+
+
+def _zombie(entry: Path) -> bool:
+    try:
+        return (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def machines() -> Sequence[str]:
+    """The domains that libvirt knows here."""
+    return virsh("list", "--all", "--name", doing="listing the machines").split()

@@ -1,0 +1,137 @@
+"""The lab with virtual machines for nodes: the same services beside them, the same brokers, the same cluster.
+
+What differs from the lab of containers is here: Vagrant brings the machines up, `pcs` makes the cluster, a watchdog is the last
+level of fencing. Everything after that goes through `kappa_lab.reach`.
+"""
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from kappa_lab import box, engine, forming, hypervisor, images, lab, power, preflight, reach, settings, vagrant
+from kappa_lab.engine import docker
+from kappa_lab.errors import LabError
+from kappa_lab.paths import LOGS, STATE
+from kappa_lab.progress import step
+from kappa_lab.run import last_line
+from kappa_lab.topology import NETWORKS, NODES, Node
+
+SERVICES: Final = ("mongo1", "mongo2", "mongo3", "telegram", "watcher")
+
+
+def prepare() -> None:
+    """Outside the namespace, where there may be a network: build box and images, then start the hypervisor."""
+    chosen = settings.load()
+    preflight.check()
+    hypervisor.emulated(chosen)
+    if not chosen.machine.box:
+        box.build(chosen)
+    with step("starting a private container engine"):
+        engine.start()
+    try:
+        images.ensure(["services"])
+    finally:
+        engine.stop()  # and once more in the namespace, where its bridges belong
+    with step("starting a private hypervisor"):
+        hypervisor.start()
+
+
+def up(by: str) -> None:
+    """In the namespace: bring up a fresh lab on machines. Raises LabError; the caller takes down what stands."""
+    chosen = settings.load()
+    slow = hypervisor.emulated(chosen)
+    lab.lay_out(by, kind="vagrant")
+    with step("starting a private container engine"):
+        engine.start()
+    tags = images.ensure(["services"])
+    with step("starting data tier and Telegram lab server"):
+        lab.compose(
+            "up", "-d", "--no-build", *SERVICES,
+            doing="Starting the services beside the cluster", tags=tags, log=LOGS / "compose-up.log",
+        )  # fmt: skip
+        missing_networks()
+    with step(f"Vagrant brings up {len(NODES)} machines ({'emulated' if slow else 'KVM'})"):
+        vagrant.up(chosen, slow)
+    with step("secrets to the machines"):
+        for node in NODES:
+            give_secrets(node)
+        follow_logs()
+    with step("pcs makes a cluster of them, with SBD"):
+        forming.form(slow)
+    settle(slow)
+
+
+def settle(slow: bool) -> None:
+    """From a cluster of machines to a bot that serves."""
+    pace = forming.SLOWER if slow else 1
+    with step("starting the power brokers"):
+        power.start(sys.executable)
+    with step("three nodes see each other, three members are a replica set"):
+        lab.both(lab.data_tier, lambda: lab.membership(120 * pace))
+    with step("loading the cluster's configuration"):
+        lab.load_configuration(lambda new: forming.adapt(new, slow))
+    with step("waiting for the routers, the virtual IP, Nginx and the bot"):
+        lab.ready(90 * pace)
+
+
+def missing_networks() -> None:
+    """The rings are the machines' alone; compose makes no network that none of its containers is on."""
+    there = docker("network", "ls", "--format", "{{.Name}}", doing="listing the lab's networks").split()
+    for network in NETWORKS:
+        name = f"{lab.PROJECT}_{network.name}"
+        if name not in there:
+            docker(
+                "network", "create", "--internal", "--subnet", network.subnet, "--gateway", network.host,
+                "--opt", f"com.docker.network.bridge.name={network.bridge}", name,
+                doing=f"making the network {network.name}",
+            )  # fmt: skip
+
+
+def give_secrets(node: Node) -> None:
+    """Put on a machine what a configuration tool would: its own secrets, and nobody else's."""
+    with tempfile.TemporaryDirectory(dir=STATE) as scratch:
+        archive = Path(scratch) / "secrets.tar"
+        with tarfile.open(archive, "w") as tar:
+            for file in sorted((STATE / "secrets").iterdir()):
+                others = file.name.startswith("fence-") and file.name != f"fence-{node.name}.key"
+                if not others and file.name not in ("corosync.key", "pacemaker.key"):  # pcs makes these
+                    tar.add(file, f"lab/secrets/{file.name}")
+        command = hypervisor.command(
+            *reach.ssh(reach.Asked("exec", node.name, ("tar", "-x", "-C", "/", "--no-same-owner", "-f", "-")))
+        )
+        with archive.open("rb") as source:
+            ran = subprocess.run(command, stdin=source, capture_output=True, text=True, timeout=60, check=False)
+        if ran.returncode != 0:
+            raise LabError(f"Giving {node.name} its secrets failed: {last_line(ran.stderr)}.")
+    docker("exec", node.container, "kappa-node-boot", "/lab/secrets", doing=f"placing the secrets of {node.name}")
+
+
+FOLLOW: Final = """
+while :; do
+  ssh -F "$1" "$2" "sudo -n tail -n +$(($(wc -l <"$3") + 1)) -F /var/log/pacemaker/pacemaker.log" >>"$3" 2>/dev/null
+  sleep 0.3
+done
+"""
+
+
+def follow_logs() -> None:
+    """Have each machine's Pacemaker log here as it is written, where a container's would be."""
+    for node in NODES:
+        file = STATE / "log" / node.name / "pacemaker" / "pacemaker.log"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        subprocess.Popen(
+            hypervisor.command("bash", "-c", FOLLOW, "follow", reach.SSH_CONFIG, node.name, file),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+
+def states() -> list[str]:
+    """What libvirt says of the machines, a line each."""
+    return [
+        f"{node.name:<10} {hypervisor.virsh('domstate', node.container, doing=f'asking for {node.name}').strip()}"
+        for node in NODES
+    ]
