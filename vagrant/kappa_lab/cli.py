@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from kappa_lab import box, bundle, hypervisor, lab, machines, preflight, scenario, settings, vagrant
+from kappa_lab import box, bundle, hypervisor, lab, machines, preflight, scenario, settings
 from kappa_lab import drill as drills
 from kappa_lab import predict as predictions
 from kappa_lab.errors import LabError
@@ -27,12 +27,12 @@ def cli() -> None:
     """A three-node cluster on this machine, to be broken on purpose."""
 
 
-LABS = {"docker": lab.up, "vagrant": machines.up}
+LABS = {"docker": lab.up, "vagrant": machines.up, "vagrant-docker": machines.up_in_containers}
 
 
 @cli.command()
 @click.option("--lab", "kind", type=click.Choice(tuple(LABS)), default="docker", show_default=True,
-              help="What the nodes are: containers, or virtual machines that Vagrant brings up.")  # fmt: skip
+              help="What the nodes are: containers, virtual machines that Vagrant brings up, or containers that it makes.")  # fmt: skip
 def up(kind: str) -> None:
     """Bring the lab up and leave it running."""
     if not hypervisor.inside():
@@ -71,7 +71,7 @@ def prepared_for_machines() -> None:
 def vagrant_(words: tuple[str, ...]) -> None:
     """Run Vagrant with these WORDS in the lab of machines: status, ssh node1, halt node2, up node2."""
     preflight.root()
-    vagrant.become(words)
+    machines.become_vagrant(words)
 
 
 @cli.command()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from kappa_lab.errors import LabError
-from kappa_lab.paths import BUILD, CACHE, LOGS
+from kappa_lab.paths import BUILD, LOGS
 from kappa_lab.run import last_line, run
 from kappa_lab.settings import Settings
 
@@ -32,7 +32,6 @@ URI: Final = "qemu:///system"
 INSIDE: Final = "KAPPA_MACHINES_NAMESPACE"
 """Set for what runs in the namespace."""
 
-VAGRANT_HOME: Final = CACHE / "vagrant"
 KVM: Final = Path("/dev/kvm")
 
 # libvirt's fixed places, each with the folder that stands in for it in the namespace
@@ -57,18 +56,28 @@ LIBVIRTD_CONF: Final = """auth_unix_rw = "none"
 log_filters = "3:qemu 3:libvirt 4:event"
 """
 
+# Debian's libvirt asks for this user before it reads that it is to use another; only its service's package would make it
+USERS: Final = {
+    "passwd": "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin",
+    "group": "libvirt-qemu:x:64055:",
+}
+
 MOUNTED: Final = f"{RUN.name}/libvirt /run/libvirt "
 """How the first of them stands in the mounts of every process in the namespace, and of no other."""
 
 SET_UP: Final = (
     "ip link set lo up && "
+    # /sys shows the network of whoever mounted it; the control groups under it stay as they are
+    f"mkdir -p {RUN}/cgroup && mount --rbind /sys/fs/cgroup {RUN}/cgroup && mount -t sysfs sysfs /sys && "
+    f"mount --rbind {RUN}/cgroup /sys/fs/cgroup && "
     + " && ".join(f"mkdir -p {place} {there} && mount --bind {there} {place}" for place, there in PLACES.items())
+    + "".join(f" && mount --bind {FOLDER}/{name} /etc/{name}" for name in USERS)
     + f' && exec "{LIBVIRTD}" --pid-file "{PIDFILE}"'
 )
 
 
 def emulated(settings: Settings) -> bool:
-    """Whether machines are emulated: by the settings' word, or for want of KVM. Raises LabError where KVM must be and is not."""
+    """Whether machines are emulated: by the settings' word, or for want of KVM. Raises LabError where KVM must be."""
     if settings.machine.profile == "emulated":
         return True
     works = _kvm_works()
@@ -115,11 +124,11 @@ def command(*args: str | Path) -> list[str]:
 
 def environment() -> dict[str, str]:
     """What programs in the namespace are told."""
-    return {INSIDE: "1", "LIBVIRT_DEFAULT_URI": URI, "VAGRANT_HOME": str(VAGRANT_HOME), "PYTHONUNBUFFERED": "1"}
+    return {INSIDE: "1", "LIBVIRT_DEFAULT_URI": URI, "PYTHONUNBUFFERED": "1"}
 
 
 def enter() -> None:
-    """Go on in the namespace: the same program with the same arguments takes this one's place. At once, if it is there."""
+    """Go on in the namespace: the same program with the same arguments takes this one's place, unless it is there."""
     if inside():
         return
     sys.stdout.flush()
@@ -145,6 +154,9 @@ def start(bound_s: float = 30) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     (FOLDER / "etc" / "qemu.conf").write_text(QEMU_CONF)
     (FOLDER / "etc" / "libvirtd.conf").write_text(LIBVIRTD_CONF)
+    for name, line in USERS.items():
+        there = Path("/etc", name).read_text()
+        (FOLDER / name).write_text(there if "\nlibvirt-qemu:" in there else f"{there}{line}\n")
     log = LOGS / "libvirtd.log"
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -193,7 +205,7 @@ def stop(bound_s: float = 30) -> None:
 
 
 def _ours() -> list[int]:
-    """Whatever runs in the namespace: what is mounted there tells it from everything else, also when libvirtd is dead."""
+    """Whatever runs in the namespace: what is mounted there tells it from all else, also when libvirtd is dead."""
     found = [
         int(entry.name)
         for entry in Path("/proc").iterdir()

@@ -52,6 +52,15 @@ def _build(name: str, tag: str, context: Path) -> None:
     )  # fmt: skip
 
 
+def tags() -> dict[str, str]:
+    """Each image's tag, which says what it is made of."""
+    pins = bundle.REQUIREMENTS.read_text()
+    return {
+        "node": f"kappa-lab/node:{bundle.digest((IMAGES / 'node', *bundle.PARTS), pins)}",
+        "services": f"kappa-lab/services:{bundle.digest((IMAGES / 'services', *bundle.CODE), pins)}",
+    }
+
+
 NAMES = ("node", "services")
 
 
@@ -60,14 +69,10 @@ def ensure(names: Sequence[str] = NAMES) -> dict[str, str]:
     if platform.machine() != "x86_64":
         raise LabError(f"This machine is {platform.machine()}; the lab's mongod is built for x86-64 only.")
     CACHE.mkdir(parents=True, exist_ok=True)
-    pins = bundle.REQUIREMENTS.read_text()
-    tags = {
-        "node": f"kappa-lab/node:{bundle.digest((IMAGES / 'node', *bundle.PARTS), pins)}",
-        "services": f"kappa-lab/services:{bundle.digest((IMAGES / 'services', *bundle.CODE), pins)}",
-    }
-    missing = [name for name in names if not exists(tags[name])]
+    wanted = tags()
+    missing = [name for name in names if not exists(wanted[name])]
     if not missing:
-        return tags
+        return wanted
     _base()
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         dist = Path(scratch) / "dist"
@@ -83,5 +88,5 @@ def ensure(names: Sequence[str] = NAMES) -> dict[str, str]:
                 bundle.wheels(bundle.DEVELOPER_ONLY, context / "wheels")
                 shutil.copytree(dist, context / "dist")
             with step(f"building the {name} image (the first time takes a minute or two)"):
-                _build(name, tags[name], context)
-    return tags
+                _build(name, wanted[name], context)
+    return wanted

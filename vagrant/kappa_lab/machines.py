@@ -1,7 +1,7 @@
 """The lab with virtual machines for nodes: the same services beside them, the same brokers, the same cluster.
 
-What differs from the lab of containers is here: Vagrant brings the machines up, `pcs` makes the cluster, a watchdog is the last
-level of fencing. Everything after that goes through `kappa_lab.reach`.
+What differs from the lab of containers is here: Vagrant brings the machines up, `pcs` makes the cluster, a watchdog is
+the last level of fencing. Everything after that goes through `kappa_lab.reach`.
 """
 
 import subprocess
@@ -47,14 +47,9 @@ def up(by: str) -> None:
     with step("starting a private container engine"):
         engine.start()
     tags = images.ensure(["services"])
-    with step("starting data tier and Telegram lab server"):
-        lab.compose(
-            "up", "-d", "--no-build", *SERVICES,
-            doing="Starting the services beside the cluster", tags=tags, log=LOGS / "compose-up.log",
-        )  # fmt: skip
-        missing_networks()
+    services(tags)
     with step(f"Vagrant brings up {len(NODES)} machines ({'emulated' if slow else 'KVM'})"):
-        vagrant.up(chosen, slow)
+        vagrant.bring_up_machines(chosen, slow)
     with step("secrets to the machines"):
         for node in NODES:
             give_secrets(node)
@@ -62,6 +57,36 @@ def up(by: str) -> None:
     with step("pcs makes a cluster of them, with SBD"):
         forming.form(slow)
     settle(slow)
+
+
+def services(tags: dict[str, str]) -> None:
+    """What stands beside the cluster, and the networks for the nodes that are to come."""
+    with step("starting data tier and Telegram lab server"):
+        lab.compose(
+            "up", "-d", "--no-build", *SERVICES,
+            doing="Starting the services beside the cluster", tags=tags, log=LOGS / "compose-up.log",
+        )  # fmt: skip
+        missing_networks()
+
+
+def up_in_containers(by: str) -> None:
+    """The lab of containers, its nodes made by Vagrant from the same image. Raises LabError."""
+    lab.lay_out(by)
+    tags = lab.prepare()
+    services(tags)
+    with step(f"Vagrant brings up {len(NODES)} containers"):
+        vagrant.bring_up_containers(lab.compose_environment(tags))
+    lab.settle()
+
+
+def become_vagrant(words: tuple[str, ...]) -> None:
+    """Go on as Vagrant, in whichever of its labs stands here."""
+    chosen = settings.load()
+    if reach.are_machines():
+        vagrant.of_machines(chosen, hypervisor.emulated(chosen)).become(words)
+    if lab.marked() is None:
+        raise LabError("No lab is up.", "`sudo make vm-up` starts one of machines.")
+    vagrant.of_containers(lab.compose_environment(images.tags())).become(words)
 
 
 def settle(slow: bool) -> None:

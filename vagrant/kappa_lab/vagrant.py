@@ -3,53 +3,79 @@
 import os
 import re
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from kappa_lab import box, hypervisor, reach
 from kappa_lab.errors import LabError
-from kappa_lab.paths import LOGS, ROOT
+from kappa_lab.paths import CACHE, LOGS, ROOT, STATE
 from kappa_lab.run import run
-from kappa_lab.settings import Settings, load
+from kappa_lab.settings import Settings
 from kappa_lab.topology import NODES
 
 FOLDER: Final = ROOT / "vagrant"
-DOTFILE: Final = hypervisor.FOLDER / "vagrant"
+HOME: Final = CACHE / "vagrant"
 POOL: Final = hypervisor.FOLDER / "pool"
+COMMON: Final = {
+    "VAGRANT_CWD": str(FOLDER),
+    "VAGRANT_DOTFILE_PATH": str(STATE / "vagrant"),
+    "VAGRANT_HOME": str(HOME),
+    "VAGRANT_NO_COLOR": "1",
+    "VAGRANT_CHECKPOINT_DISABLE": "1",
+    "VAGRANT_BOX_UPDATE_CHECK_DISABLE": "1",
+    "KAPPA_PYTHON": sys.executable,
+    "KAPPA_STATE": str(STATE),
+}
 
 
-def environment(chosen: Settings, slow: bool) -> dict[str, str]:
-    return {
-        **hypervisor.environment(),
-        "VAGRANT_CWD": str(FOLDER),
-        "VAGRANT_DOTFILE_PATH": str(DOTFILE),
-        "VAGRANT_DEFAULT_PROVIDER": "libvirt",
-        "VAGRANT_NO_COLOR": "1",
-        "VAGRANT_CHECKPOINT_DISABLE": "1",
-        "VAGRANT_BOX_UPDATE_CHECK_DISABLE": "1",
-        "KAPPA_PYTHON": sys.executable,
-        "KAPPA_EMULATED": "1" if slow else "0",
-        "KAPPA_POOL": str(POOL),
-        "KAPPA_BOX": box.built(chosen).name,
-    }
+@dataclass(frozen=True)
+class Vagrant:
+    """Vagrant with one of its providers, for this lab."""
+
+    environment: Mapping[str, str]
+    inside: bool = False
+    """Whether it runs in the private hypervisor's namespace."""
+
+    def run(self, *words: str, doing: str, timeout: float = 120, log: Path | None = None) -> str:
+        """Run `vagrant WORDS`. Raises LabError, with the reason where it is a known one."""
+        HOME.mkdir(parents=True, exist_ok=True)
+        try:
+            return run(self._argv(words), doing=doing, timeout=timeout, log=log, env=self.environment, cwd=FOLDER)
+        except LabError as error:
+            said = log.read_text(errors="replace") if log and log.exists() else error.message
+            raise LabError(error.message, why(said) or error.hint) from None
+
+    def become(self, words: tuple[str, ...]) -> None:
+        """Go on as Vagrant, for a person at a terminal."""
+        argv = self._argv(words)
+        os.chdir(FOLDER)
+        os.execvpe(argv[0], argv, {**os.environ, **self.environment})  # noqa: S606
+
+    def _argv(self, words: tuple[str, ...]) -> list[str]:
+        argv = ["vagrant", *words]
+        return hypervisor.command(*argv) if self.inside else argv
 
 
-def vagrant(*args: str, chosen: Settings, slow: bool, doing: str, timeout: float, log: Path | None = None) -> str:
-    hypervisor.VAGRANT_HOME.mkdir(parents=True, exist_ok=True)
-    try:
-        return run(
-            hypervisor.command("vagrant", *args),
-            doing=doing, timeout=timeout, log=log, env=environment(chosen, slow), cwd=FOLDER,
-        )  # fmt: skip
-    except LabError as error:
-        raise LabError(error.message, why(log.read_text(errors="replace")) if log and log.exists() else "") from None
+def of_machines(chosen: Settings, slow: bool) -> Vagrant:
+    """For virtual machines in the private hypervisor."""
+    return Vagrant(
+        {
+            **COMMON,
+            **hypervisor.environment(),
+            "VAGRANT_DEFAULT_PROVIDER": "libvirt",
+            "KAPPA_EMULATED": "1" if slow else "0",
+            "KAPPA_POOL": str(POOL),
+            "KAPPA_BOX": box.built(chosen).name,
+        },
+        inside=True,
+    )
 
 
-def become(words: tuple[str, ...]) -> None:
-    """Go on as Vagrant in the namespace, for a person at a terminal."""
-    chosen = load()
-    argv = hypervisor.command("vagrant", *words)
-    os.execvpe(argv[0], argv, {**os.environ, **environment(chosen, hypervisor.emulated(chosen))})  # noqa: S606
+def of_containers(compose: Mapping[str, str]) -> Vagrant:
+    """For containers in the private engine, told of it as compose is."""
+    return Vagrant({**COMMON, **compose, "VAGRANT_DEFAULT_PROVIDER": "docker"})
 
 
 REASONS: Final = (
@@ -63,26 +89,30 @@ REASONS: Final = (
 )
 
 
-def why(log: str) -> str:
+def why(said: str) -> str:
     """What a failure of Vagrant's means, when it is one that is known."""
-    return next((meaning for pattern, meaning in REASONS if re.search(pattern, log)), "")
+    return next((meaning for pattern, meaning in REASONS if re.search(pattern, said)), "")
 
 
-def up(chosen: Settings, slow: bool) -> None:
+def bring_up_machines(chosen: Settings, slow: bool) -> None:
+    """From a built box to machines that can be reached. Raises LabError."""
+    vagrant = of_machines(chosen, slow)
     if not chosen.machine.box:
-        have_box(chosen, slow)
+        _have_box(vagrant, chosen)
     POOL.mkdir(parents=True, exist_ok=True)
-    vagrant(
-        "up", "--parallel", chosen=chosen, slow=slow,
-        doing="Vagrant brings the machines up", timeout=900 if slow else 300, log=LOGS / "vagrant-up.log",
-    )  # fmt: skip
-    told = vagrant("ssh-config", chosen=chosen, slow=slow, doing="asking Vagrant for the machines", timeout=120)
-    addresses, key = ssh_told(told)
+    log = LOGS / "vagrant-up.log"
+    vagrant.run("up", "--parallel", doing="Vagrant brings the machines up", timeout=900 if slow else 300, log=log)
+    addresses, key = ssh_told(vagrant.run("ssh-config", doing="asking Vagrant for the machines"))
     if missing := [node.name for node in NODES if node.name not in addresses]:
-        raise LabError(
-            f"Vagrant brought up no machine {' and '.join(missing)}.", f"Its log: {LOGS / 'vagrant-up.log'}."
-        )
+        raise LabError(f"Vagrant brought up no machine {' and '.join(missing)}.", f"Its log: {log}.")
     reach.SSH_CONFIG.write_text(reach.ssh_config(addresses, key, hypervisor.RUN))
+
+
+def bring_up_containers(compose: Mapping[str, str]) -> None:
+    """The nodes as containers that Vagrant makes, beside the services that compose made. Raises LabError."""
+    of_containers(compose).run(
+        "up", "--provider=docker", doing="Vagrant brings the containers up", log=LOGS / "vagrant-up.log"
+    )
 
 
 def ssh_told(text: str) -> tuple[dict[str, str], Path]:
@@ -100,15 +130,12 @@ def ssh_told(text: str) -> tuple[dict[str, str], Path]:
     return addresses, Path(key)
 
 
-def have_box(chosen: Settings, slow: bool) -> None:
+def _have_box(vagrant: Vagrant, chosen: Settings) -> None:
     """Vagrant's own copy of the box; older ones of ours are given up, for each takes a gigabyte."""
     made = box.built(chosen)
-    there = vagrant("box", "list", chosen=chosen, slow=slow, doing="asking Vagrant for its boxes", timeout=60)
+    there = vagrant.run("box", "list", doing="asking Vagrant for its boxes")
     names = set(re.findall(r"^(kappa/\S+)", there, re.MULTILINE))
     for old in names - {made.name}:
-        vagrant("box", "remove", "--force", old, chosen=chosen, slow=slow, doing="removing an old box", timeout=60)
+        vagrant.run("box", "remove", "--force", old, doing="removing an old box")
     if made.name not in names:
-        vagrant(
-            "box", "add", "--name", made.name, str(made.file), chosen=chosen, slow=slow,
-            doing="giving Vagrant the box", timeout=120,
-        )  # fmt: skip
+        vagrant.run("box", "add", "--name", made.name, str(made.file), doing="giving Vagrant the box")

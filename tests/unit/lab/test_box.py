@@ -122,3 +122,19 @@ def test_two_builds_at_once_do_not_clear_each_others_work(monkeypatch: pytest.Mo
         with pytest.raises(LabError, match="being built already"):
             steps.build(Settings())
     assert half.is_dir()
+
+
+TOLD = """Inode count:              8192
+Group 0: (Blocks 0-32767)
+  Free inodes: 15, 17-4096
+Group 1: (Blocks 32768-65535) [INODE_UNINIT]
+  Free inodes: 4098-8192
+Group 2:
+  Free inodes: 
+"""  # noqa: W291
+
+
+def test_inodes_in_use_are_those_that_are_not_free() -> None:
+    assert disk.used_inodes(TOLD) == [2, 11, 12, 13, 14, 16, 4097]
+    with pytest.raises(LabError, match="does not tell how many inodes"):
+        disk.used_inodes("")

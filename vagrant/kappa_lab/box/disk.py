@@ -1,5 +1,6 @@
 """A disk that boots, written without a loop device or a mount: a partition made by mke2fs in place, and GRUB put before it by hand."""
 
+import re
 import struct
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,7 @@ def make(image: Path, tree: Path, size_gb: int, log: Path, epoch: str) -> None:
         log=log,
         env={"E2FSPROGS_FAKE_TIME": epoch, "SOURCE_DATE_EPOCH": epoch},
     )  # fmt: skip
+    _one_time(image, epoch, log)
     core = image.with_suffix(".core")
     run(
         ["grub-mkimage", "-O", "i386-pc", "-o", core, "-p", "(hd0,msdos1)/boot/grub", *MODULES],
@@ -49,6 +51,34 @@ def make(image: Path, tree: Path, size_gb: int, log: Path, epoch: str) -> None:
     core.unlink()
     with image.open("r+b") as file:
         file.write(before)
+
+
+def used_inodes(told: str) -> list[int]:
+    """The numbers of a file system's files and folders, out of what dumpe2fs tells."""
+    count = re.search(r"^Inode count:\s+(\d+)", told, re.MULTILINE)
+    if not count:
+        raise LabError("dumpe2fs does not tell how many inodes the box's file system has.")
+    free: set[int] = set()
+    for line in re.findall(r"^  Free inodes: ?(.*)$", told, re.MULTILINE):
+        for part in filter(None, (part.strip() for part in line.split(","))):
+            first, _, last = part.partition("-")
+            free.update(range(int(first), int(last or first) + 1))
+    return [number for number in (2, *range(11, int(count[1]) + 1)) if number not in free]
+
+
+def _one_time(image: Path, epoch: str, log: Path) -> None:
+    """When each inode was changed and read tells when the disk was made, and nothing but debugfs can set it."""
+    partition = f"{image}?offset={PARTITION_AT}"
+    told = run(["dumpe2fs", partition], doing="Looking at the box's file system")
+    commands = image.with_suffix(".debugfs")
+    commands.write_text(
+        "".join(f"sif <{n}> ctime @{epoch}\nsif <{n}> atime @{epoch}\n" for n in used_inodes(told))
+    )
+    run(
+        ["debugfs", "-w", "-f", commands, partition],
+        doing="Giving the box's files one time", log=log, env={"E2FSPROGS_FAKE_TIME": epoch},
+    )  # fmt: skip
+    commands.unlink()
 
 
 def boot_sectors(boot: bytes, core: bytes, size: int) -> bytes:
