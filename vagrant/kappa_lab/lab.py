@@ -183,6 +183,7 @@ def load_configuration(adapt: Callable[[ElementTree.Element], None] = lambda _: 
     if configuration is None or new is None:
         raise LabError("The cluster's configuration has no <configuration> section.", "Its nodes' logs may say why.")
     adapt(new)
+    keep_own_properties(configuration, new)
     for section in [s for s in configuration if s.tag != "nodes"]:
         configuration.remove(section)
     for section in [s for s in new if s.tag != "nodes"]:
@@ -195,6 +196,19 @@ def load_configuration(adapt: Callable[[ElementTree.Element], None] = lambda _: 
         "exec", "-i", first, "cibadmin", "--replace", "--scope", "configuration", "--xml-pipe",
         doing="Loading the cluster's configuration", stdin=text,
     )  # fmt: skip
+
+
+OWN = ("have-watchdog", "dc-version", "cluster-infrastructure", "cluster-name")
+
+
+def keep_own_properties(live: ElementTree.Element, new: ElementTree.Element) -> None:
+    """Take over what the cluster itself wrote among its properties: it does so once, and believes it later."""
+    into = new.find("crm_config/cluster_property_set")
+    if into is None:
+        return
+    for pair in live.iterfind("crm_config/cluster_property_set/nvpair"):
+        if pair.get("name") in OWN:
+            into.append(pair)
 
 
 SECTIONS = ("crm_config", "nodes", "resources", "constraints", "fencing-topology", "op_defaults", "rsc_defaults")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kappa_lab import engine, forming, hypervisor, power, reach, vagrant
+from kappa_lab import engine, forming, hypervisor, lab, power, reach, vagrant
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ROOT
 from kappa_lab.topology import NODES
@@ -149,6 +149,18 @@ def test_the_watchdog_is_the_last_level_and_is_given_twice_its_time() -> None:
     assert values["stonith-watchdog-timeout"] == f"{2 * forming.SBD_S}s"
     assert values["pcmk_host_list"] == "node1 node2 node3"
     assert tree.find("resources/primitive[@id='watchdog']") is not None
+
+
+def test_what_the_cluster_wrote_of_itself_is_kept() -> None:
+    """Without have-watchdog a cluster does not believe in its watchdogs, and it writes that only when it begins."""
+    live = ElementTree.fromstring(
+        '<configuration><crm_config><cluster_property_set id="p"><nvpair id="p-h" name="have-watchdog" value="true"/>'
+        '<nvpair id="p-x" name="stonith-timeout" value="1s"/></cluster_property_set></crm_config></configuration>'
+    )
+    new = ElementTree.fromstring(CONFIGURATION)
+    lab.keep_own_properties(live, new)
+    values = {pair.get("name"): pair.get("value") for pair in new.iterfind("crm_config/cluster_property_set/nvpair")}
+    assert values == {"have-watchdog": "true", "stonith-timeout": "40s"}
 
 
 def test_where_all_is_slower_every_time_out_is_longer() -> None:

@@ -71,9 +71,7 @@ def _one_time(image: Path, epoch: str, log: Path) -> None:
     partition = f"{image}?offset={PARTITION_AT}"
     told = run(["dumpe2fs", partition], doing="Looking at the box's file system")
     commands = image.with_suffix(".debugfs")
-    commands.write_text(
-        "".join(f"sif <{n}> ctime @{epoch}\nsif <{n}> atime @{epoch}\n" for n in used_inodes(told))
-    )
+    commands.write_text("".join(f"sif <{n}> ctime @{epoch}\nsif <{n}> atime @{epoch}\n" for n in used_inodes(told)))
     run(
         ["debugfs", "-w", "-f", commands, partition],
         doing="Giving the box's files one time", log=log, env={"E2FSPROGS_FAKE_TIME": epoch},
