@@ -1,4 +1,4 @@
-"""The Vagrantfile with containers: `vagrant up` makes the nodes of a lab that serves, and Vagrant's other words do what they say."""
+"""The Vagrantfile with containers: `vagrant up` makes the nodes of a lab that serves; halt and destroy keep their word."""
 
 import os
 import subprocess

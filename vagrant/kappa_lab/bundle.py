@@ -1,4 +1,4 @@
-"""The bundle of which a node is made, the same for a container, a box, a server: provisioning, wheels, agents, configuration.
+"""The bundle of which a node is made, the same for container, box and server: provisioning, wheels, agents, settings.
 
 It is a folder that needs nothing beyond Debian's packages: `provision/node` in it does the rest, where it is unpacked.
 """

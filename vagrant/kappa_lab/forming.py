@@ -1,4 +1,4 @@
-"""From installed machines to a cluster, as an operator does it with pcs; and the cluster's configuration as machines want it."""
+"""From installed machines to a cluster, as an operator does it with pcs; and its configuration as machines want it."""
 
 import re
 import secrets
@@ -37,7 +37,7 @@ def setup_command(slow: bool) -> list[str]:
 
 
 def form(slow: bool) -> None:
-    """From installed machines to a cluster, as an operator does it: `pcs host auth`, `pcs cluster setup`, SBD, start."""
+    """From installed machines to a cluster, as an operator does it: host auth, cluster setup, SBD, start."""
     password = secrets.token_urlsafe(18)
     first, patience = NODES[0].container, 600 if slow else 120
     for node in NODES:
@@ -51,10 +51,8 @@ def form(slow: bool) -> None:
         doing="pcs host auth", stdin=f"{password}\n", timeout=patience,
     )  # fmt: skip
     docker("exec", first, *setup_command(slow), doing="pcs cluster setup", timeout=patience)
-    docker(
-        "exec", first, "pcs", "stonith", "sbd", "enable", "watchdog=/dev/watchdog", f"SBD_WATCHDOG_TIMEOUT={sbd_s(slow)}",
-        doing="pcs stonith sbd enable", timeout=patience,
-    )  # fmt: skip
+    sbd = ("sbd", "enable", "watchdog=/dev/watchdog", f"SBD_WATCHDOG_TIMEOUT={sbd_s(slow)}")
+    docker("exec", first, "pcs", "stonith", *sbd, doing="pcs stonith sbd enable", timeout=patience)
     docker("exec", first, "pcs", "cluster", "enable", "--all", doing="pcs cluster enable", timeout=patience)
     docker("exec", first, "pcs", "cluster", "start", "--all", doing="pcs cluster start", timeout=patience)
 

@@ -1,8 +1,8 @@
 """A private hypervisor: libvirtd in a network and a mount namespace of its own, so that nothing of it is on the host.
 
-Everything of a lab of virtual machines happens in that namespace: the machines' networks, the container engine with the
-services beside the cluster, the power brokers, Vagrant. When its last process has ended there is nothing to clean up but a
-folder. The machine's own libvirt, if it has one, is neither used nor touched.
+Everything of a lab of virtual machines happens in that namespace: their networks, the container engine with what stands
+beside the cluster, the power brokers, Vagrant. When its last process has ended there is nothing to clean up but a folder.
+The machine's own libvirt, if it has one, is neither used nor touched.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ LIBVIRTD_CONF: Final = """auth_unix_rw = "none"
 log_filters = "3:qemu 3:libvirt 4:event"
 """
 
-# Debian's libvirt asks for this user before it reads that it is to use another; only its service's package would make it
+# Debian's libvirt asks for this user before it reads that it is to use another; only its service's package makes it
 USERS: Final = {
     "passwd": "libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin",
     "group": "libvirt-qemu:x:64055:",

@@ -130,7 +130,8 @@ def test_the_cluster_is_set_up_on_both_rings_with_its_own_timings() -> None:
 
 
 CONFIGURATION = """<configuration>
- <crm_config><cluster_property_set id="p"><nvpair id="p-t" name="stonith-timeout" value="40s"/></cluster_property_set></crm_config>
+ <crm_config><cluster_property_set id="p">
+  <nvpair id="p-t" name="stonith-timeout" value="40s"/></cluster_property_set></crm_config>
  <resources><primitive id="a"><operations><op id="o" name="monitor" interval="10s" timeout="5s"/>
   <op id="s" name="start" interval="0s" timeout="1min"/></operations></primitive></resources>
  <fencing-topology>

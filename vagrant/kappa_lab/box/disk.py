@@ -1,4 +1,4 @@
-"""A disk that boots, written without a loop device or a mount: a partition made by mke2fs in place, and GRUB put before it by hand."""
+"""A disk that boots, without a loop device or a mount: a partition that mke2fs fills in place, GRUB put before it by hand."""
 
 import re
 import struct
