@@ -1,4 +1,4 @@
-"""The Vagrantfile with containers: `vagrant up` makes the nodes of a lab that serves; halt and destroy keep their word."""
+"""The Vagrantfile with containers: `vagrant up` makes the nodes of a lab that serves."""
 
 import os
 import subprocess

@@ -32,7 +32,7 @@ LABS = {"docker": lab.up, "vagrant": machines.up, "vagrant-docker": machines.up_
 
 @cli.command()
 @click.option("--lab", "kind", type=click.Choice(tuple(LABS)), default="docker", show_default=True,
-              help="What the nodes are: containers, or Vagrant's virtual machines, or Vagrant's containers.")  # fmt: skip
+              help="What the nodes are: containers, Vagrant's virtual machines, or its containers.")  # fmt: skip
 def up(kind: str) -> None:
     """Bring the lab up and leave it running."""
     if not hypervisor.inside():

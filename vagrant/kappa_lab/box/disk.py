@@ -1,4 +1,4 @@
-"""A disk that boots, without a loop device or a mount: a partition that mke2fs fills in place, GRUB put before it by hand."""
+"""A disk that boots, without a loop device or a mount: mke2fs fills a partition in place, GRUB is put before it."""
 
 import re
 import struct
