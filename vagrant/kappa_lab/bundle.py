@@ -21,7 +21,10 @@ PROVISION: Final = ROOT / "vagrant" / "provision"
 WHEELS: Final = CACHE / "wheels"
 REQUIREMENTS: Final = ROOT / "vagrant" / "requirements.txt"
 CODE: Final = (ROOT / "kappa_bot", ROOT / "vagrant" / "kappa_lab", ROOT / "pyproject.toml")
-PARTS: Final = (PROVISION, *CODE, ROOT / "resource_agents", ROOT / "stonith", ROOT / "crm_configs")
+SLOW_PARTS: Final = (PROVISION, ROOT / "resource_agents", ROOT / "stonith", ROOT / "crm_configs")
+"""What the stages before `project` are made of. A machine takes the project's own package last, when it is up."""
+
+PARTS: Final = (*SLOW_PARTS, *CODE)
 """All that a node is made of, but for the wheels, which REQUIREMENTS pins."""
 
 EPOCH: Final = "1700000000"

@@ -1,8 +1,8 @@
 """A private hypervisor: libvirtd in a network and a mount namespace of its own, so that nothing of it is on the host.
 
-Everything of a lab of virtual machines happens in that namespace: their networks, the container engine with what
-stands beside the cluster, the power brokers, Vagrant. When its last process has ended there is nothing to clean up but a folder.
-The machine's own libvirt, if it has one, is neither used nor touched.
+All of a lab of virtual machines happens in that namespace: their networks, the container engine with what stands
+beside the cluster, the power brokers, Vagrant. When its last process has ended there is nothing to clean up but a
+folder. The machine's own libvirt, if it has one, is neither used nor touched.
 """
 
 import contextlib

@@ -4,6 +4,7 @@ What differs from the lab of containers is here: Vagrant brings the machines up,
 the last level of fencing. Everything after that goes through `kappa_lab.reach`.
 """
 
+import functools
 import subprocess
 import sys
 import tarfile
@@ -11,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from kappa_lab import box, engine, forming, hypervisor, images, lab, power, preflight, reach, settings, vagrant
+from kappa_lab import box, bundle, engine, forming, hypervisor, images, lab, power, preflight, reach, settings, vagrant
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import LOGS, STATE
@@ -50,9 +51,9 @@ def up(by: str) -> None:
     services(tags)
     with step(f"Vagrant brings up {len(NODES)} machines ({'emulated' if slow else 'KVM'})"):
         vagrant.bring_up_machines(chosen, slow)
-    with step("secrets to the machines"):
-        for node in NODES:
-            give_secrets(node)
+    with step("the project and its secrets to the machines"):
+        give_project()
+        lab.both(*(functools.partial(give_secrets, node) for node in NODES))
         follow_logs()
     with step("pcs makes a cluster of them, with SBD"):
         forming.form(slow)
@@ -115,6 +116,22 @@ def missing_networks() -> None:
             )  # fmt: skip
 
 
+def send(node: Node, archive: Path) -> None:
+    """Unpack a tar file at the root of a machine."""
+    unpack = reach.Asked("exec", node.name, ("tar", "-x", "-C", "/", "--no-same-owner", "-f", "-"))
+    with archive.open("rb") as source:
+        ran = subprocess.run(
+            hypervisor.command(*reach.ssh(unpack)),
+            stdin=source,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    if ran.returncode != 0:
+        raise LabError(f"Sending files to {node.name} failed: {last_line(ran.stderr)}.")
+
+
 def give_secrets(node: Node) -> None:
     """Put on a machine what a configuration tool would: its own secrets, and nobody else's."""
     with tempfile.TemporaryDirectory(dir=STATE) as scratch:
@@ -124,14 +141,29 @@ def give_secrets(node: Node) -> None:
                 others = file.name.startswith("fence-") and file.name != f"fence-{node.name}.key"
                 if not others and file.name not in ("corosync.key", "pacemaker.key"):  # pcs makes these
                     tar.add(file, f"lab/secrets/{file.name}")
-        command = hypervisor.command(
-            *reach.ssh(reach.Asked("exec", node.name, ("tar", "-x", "-C", "/", "--no-same-owner", "-f", "-")))
-        )
-        with archive.open("rb") as source:
-            ran = subprocess.run(command, stdin=source, capture_output=True, text=True, timeout=60, check=False)
-        if ran.returncode != 0:
-            raise LabError(f"Giving {node.name} its secrets failed: {last_line(ran.stderr)}.")
+        send(node, archive)
     docker("exec", node.container, "kappa-node-boot", "/lab/secrets", doing=f"placing the secrets of {node.name}")
+
+
+def give_project() -> None:
+    """The project's package as it is now: the box holds the one that it was built with."""
+    with tempfile.TemporaryDirectory(dir=STATE) as scratch:
+        folder = Path(scratch)
+        bundle.own_wheel(folder / "dist")
+        archive = folder / "project.tar"
+        with tarfile.open(archive, "w") as tar:
+            tar.add(folder / "dist", "opt/bundle/dist")
+            tar.add(bundle.PROVISION, "opt/bundle/provision", filter=bundle.anonymous)
+
+        def update(node: Node) -> None:
+            docker("exec", node.container, "rm", "-rf", "/opt/bundle/dist", doing=f"clearing the way on {node.name}")
+            send(node, archive)
+            docker(
+                "exec", node.container, "/opt/bundle/provision/node", "project",
+                doing=f"installing the project on {node.name}", timeout=300,
+            )  # fmt: skip
+
+        lab.both(*(functools.partial(update, node) for node in NODES))
 
 
 FOLLOW: Final = """

@@ -19,6 +19,7 @@ from kappa_lab.run import run
 from kappa_lab.settings import Settings
 
 FOLDER: Final = CACHE / "box"
+RECIPE: Final = (Path(__file__).parent, Path(bundle.__file__))
 LOCK: Final = CACHE / "box.lock"
 SOURCE: Final = ROOT / "vagrant" / "box"
 HALF: Final = ".half"
@@ -54,7 +55,7 @@ def built(settings: Settings) -> Box:
     lists = (*_lists(), SOURCE / "initramfs")
     base = bundle.digest(lists, "\n".join((release, FIRST, *HOOKS)))
     everything = bundle.digest(
-        (SOURCE, *bundle.PARTS), f"{base} {settings.machine.disk_gb} {bundle.REQUIREMENTS.read_text()}"
+        (SOURCE, *RECIPE, *bundle.SLOW_PARTS), f"{base} {settings.machine.disk_gb} {bundle.REQUIREMENTS.read_text()}"
     )
     return Box(release, FOLDER / f"base-{release}-{base}.tar", FOLDER / f"node-{release}-{everything}.box")
 
