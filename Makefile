@@ -9,14 +9,18 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-.PHONY: help drill test check lint unit unit-agents unit-conform unit-fencing unit-rest test-units test-cluster bench lab-up lab-status lab-down lab-build vm-up box deps deps-vm clean
+.PHONY: help drill storm test check lint unit unit-agents unit-conform unit-fencing unit-rest test-units test-cluster bench bench-failover lab-up lab-status lab-down lab-build vm-up box deps deps-vm clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
-	@echo 'also: bench, lab-up, vm-up, lab-status, lab-down, box, deps, clean (removes reports and built images too)'
+	@echo 'also: storm (SEED, MINUTES, FAULTS), bench, bench-failover, lab-up, vm-up, lab-status, lab-down, box, deps, clean (removes reports and built images too)'
 
 drill: deps
 	@$(LAB) drill run $(or $(DRILL),power-cut)
+
+# random faults, overlapping; SEED, MINUTES, FAULTS
+storm: deps
+	@$(LAB) storm --seed $(or $(SEED),1) $(if $(MINUTES)$(FAULTS),,--minutes 2) $(MINUTES:%=--minutes %) $(FAULTS:%=--faults %) --shrink
 
 lab-up: deps
 	@$(LAB) up
@@ -80,17 +84,23 @@ bench:
 	@$(PYTHON) -m tests.bench.agents --out $(BUILD)/bench/agents.json
 	@$(PYTHON) -m tests.bench.fence --out $(BUILD)/bench/fence.json
 
-# images first, with their progress shown; then the unit tests beside the cluster's, which mostly wait, and the laws'
+# recovery times of a stock cluster and of ours, in the same lab, one after the other (root; half an hour);
+# build/bench/failover.json and failover.svg. ONLY=stock or ours, REPETITIONS=10, FAULTS=bot-dead,node-lost,…
+bench-failover: deps
+	@$(PYTHON) -m tests.bench.failover --out $(BUILD)/bench/failover.json --repetitions $(or $(REPETITIONS),10) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(RESUME),--resume)
+
+# images first, with their progress shown; then the unit tests and the laws' beside the cluster's, which mostly wait
 test: deps lint lab-build
 	@$(MAKE) --no-print-directory -j2 test-cluster test-units
 
 FULL := $(PYTHON) -m pytest --tb=short -p no:cacheprovider --durations=15
 test-units:
 	@$(FULL) -q tests/unit
+	@$(FULL) -q tests/laws
 
 test-cluster:
 	@$(FULL) -v tests/cluster
-	@$(FULL) -q tests/laws
 
 clean: lab-down
 	rm -rf $(BUILD)/*

@@ -64,7 +64,7 @@ p resource create router ocf:kappa:mongos binary="$MONGOS" configdb="$CONFIGDB" 
   clone interleave=true
 
 # --- what each node can reach, as node attributes ------------------------------------------------------------------------
-p resource create uplink ocf:kappa:uplink telegram_url="$TELEGRAM_URL" router=127.0.0.1:27017 \
+p resource create uplink ocf:kappa:uplink telegram_url="$TELEGRAM_URL" router=127.0.0.1:27017 data_tier="${CONFIGDB#*/}" \
   op start interval=0s timeout=15s op stop interval=0s timeout=15s \
   op monitor interval=5s timeout=10s op monitor interval=61s timeout=15s OCF_CHECK_LEVEL=10 \
   clone interleave=true
@@ -78,8 +78,10 @@ p resource create vip ocf:kappa:vip ip="$VIP" prefix="$VIP_PREFIX" reset_connect
 p resource create web ocf:kappa:nginx config="$NGINX_CONFIG" status_url="$NGINX_STATUS_URL" \
   op start interval=0s timeout=20s op stop interval=0s timeout=20s \
   op monitor interval=7s timeout=10s op monitor interval=23s timeout=15s OCF_CHECK_LEVEL=10 --group kappa
-p resource create bot ocf:kappa:telegram-bot config="$BOT_CONFIG" user="$BOT_USER" \
-  op start interval=0s timeout=40s op stop interval=0s timeout=30s \
+# deaf_after: twice poll_timeout_s of the bot's configuration; it gives up a poll after that and 5 s, and tries anew at once. A start
+# that Telegram does not answer fails after its timeout, and only then is another node tried: no longer than a start may need.
+p resource create bot ocf:kappa:telegram-bot config="$BOT_CONFIG" user="$BOT_USER" deaf_after=20s \
+  op start interval=0s timeout=20s op stop interval=0s timeout=30s \
   op monitor interval=6s timeout=10s op monitor interval=13s timeout=15s OCF_CHECK_LEVEL=10 --group kappa
 p resource meta bot priority=10
 
@@ -88,5 +90,7 @@ p constraint order start router-clone then kappa
 p constraint colocation add kappa with router-clone
 # A node that does not reach Telegram gives the group up in good order, unfenced, and none takes it that was not seen to reach it.
 p constraint location kappa rule score=-INFINITY kappa-telegram ne 1 or not_defined kappa-telegram
+# One that does not reach the data tier either, while another does. Where none does the group stays: there is nowhere better.
+p constraint location kappa rule score=-1000 kappa-router ne 1 or not_defined kappa-router
 
 install -m 644 "$draft" "$cib"

@@ -286,6 +286,10 @@ class Lease:
         epoch, self.epoch = self.epoch, None
         if epoch is None or self._lost is not None:
             return
+        if self._clock() - self._deadline > self.ttl / 2:
+            # The last renewal is answered within a third of the ttl: it is over by the server's reckoning too.
+            log.info("lease of epoch %d has ended by itself: there is nothing to give back", epoch)
+            return
         trouble = await self._give_back(epoch)
         if trouble:
             # What locks it is most likely this bot's own last transaction, cut off in the middle.

@@ -35,7 +35,11 @@ TAKEOVER_S = 5.0
 """For how long a Conflict is put down to the predecessor's last poll, which is dying."""
 
 STRANGER_CONFLICTS = 3
-"""More conflicts in a row than a predecessor's last poll makes."""
+"""After a takeover, more than these are no chance. They need not come in a row: between two of them a poll that does
+not wait is served, and so are users."""
+
+STRANGER_QUIET_S = 90.0
+"""Without a further conflict for so long, whoever it was is gone. The usual libraries try again after 30 s at most."""
 
 
 class Polling(Receiver):
@@ -62,6 +66,9 @@ class Polling(Receiver):
         self._confirmed = True
         self._probes = 0
         self._began = boottime()
+        self._signs = 0
+        """Conflicts that no predecessor can have made, none of them STRANGER_QUIET_S after the one before."""
+        self._last_sign = 0.0
 
     async def run(self) -> None:
         await self._lease.held()
@@ -123,9 +130,10 @@ class Polling(Receiver):
 
     @property
     def stranger(self) -> str:
-        if self.conflicts <= STRANGER_CONFLICTS:
+        quiet = boottime() - self._last_sign
+        if self._signs <= STRANGER_CONFLICTS or quiet > STRANGER_QUIET_S:
             return ""
-        return f"another program polls with this bot's token ({self.conflicts} conflicts in a row)"
+        return f"another program polls with this bot's token ({self._signs} conflicts, the last {quiet:.0f} s ago)"
 
     async def _stored_offset(self) -> int | None:
         """The offset after the last update stored. None if that was long ago (see FORGET_OFFSET_S), or if that one came
@@ -165,5 +173,9 @@ class Polling(Receiver):
             return 0.0
         if boottime() - self._began < TAKEOVER_S:
             return 0.1
+        self._signs = 1 if boottime() - self._last_sign > STRANGER_QUIET_S else self._signs + 1
+        self._last_sign = boottime()
+        if self._signs == STRANGER_CONFLICTS + 1:
+            log.warning("%s: find and end it, or revoke the token", self.stranger)
         # Each poll of ours would end the other's, and the other's ours: leave it room, and report it.
         return min(0.5 * float(1 << min(self.conflicts, 6)), 15.0)

@@ -305,7 +305,10 @@ class Service:
         )
 
     async def _drain(self, tenure: Tenure, tasks: "dict[str, asyncio.Task[None]]") -> None:
-        """Finish what is held: receive no more, answer what is stored, acknowledge it."""
+        """Finish what is held: receive no more, answer what is stored, acknowledge it. All of that needs the lease:
+        where it has lapsed there is nothing to wait for, and somebody may be waiting for this bot's end."""
+        if not tenure.lease.valid:
+            return
 
         async def finish() -> None:
             await tenure.receiver.finish()

@@ -171,7 +171,7 @@ def _judge(operation: Operation, record: "Record", said: "Status") -> None:
     if said.role != "active":
         raise Failure(_degraded(operation), f"telegram-bot: {said.role}, not active{why}")
     # How long this may last is level 20's to say.
-    trouble = _trouble(said) if operation.level < 20 else ""
+    trouble = _trouble(said) or said.reason if operation.level < 20 else ""
     if trouble:
         raise Failure(_degraded(operation), f"telegram-bot: active, but {trouble}")
 

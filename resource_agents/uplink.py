@@ -115,7 +115,31 @@ def _router(operation: Operation) -> "tuple[str, str]":
         return "0", f"{where} {unanswered}"
     if said.get("ok") != 1 or said.get("msg") != "isdbgrid":
         return "0", f"{where} does not answer as a router"
-    return "1", f"{where} answers as a router"
+    return _behind(operation, f"{where} answers as a router")
+
+
+def _behind(operation: Operation, so_far: str) -> "tuple[str, str]":
+    """A router answers the handshake out of its own head: whether this node reaches what it routes to is another
+    question. One of those machines is enough: which of them serve is the data tier's own affair, the same from every
+    node."""
+    from resource_agents.host.reach import reach
+    from resource_agents.host.sockets import Unanswered
+
+    rest = [one for one in operation.text("data_tier").split(",") if one.strip()]
+    if not rest:
+        return "1", so_far
+    deadline, seen = operation.deadline.part(0.8, operation.seconds("answer_within")), ""
+    while rest:
+        where, rest = rest[0].strip(), rest[1:]
+        host, port, _ = http_address(f"http://{where}")
+        operation.doing = f"reaching {where} of the data tier"
+        try:
+            # One that is dead must not take the time of those after it.
+            reach("http", host, port, "connect", deadline.part(1 / (len(rest) + 1)))
+            return "1", f"{so_far}, and {where} is reached"
+        except Unanswered as unanswered:
+            seen = f"{seen}{', ' if seen else ''}{where} {unanswered}"
+    return "0", f"{so_far}, but this node reaches nothing of the data tier: {seen}"
 
 
 def start(operation: Operation) -> None:
@@ -195,6 +219,14 @@ def _wrong_address(raw: str) -> str:
     return ""
 
 
+def _wrong_addresses(raw: str) -> str:
+    for one in raw.split(","):
+        wrong = "is not host:port" if one.strip() == NOT_MEASURED else _wrong_address(one.strip())
+        if wrong:
+            return wrong
+    return ""
+
+
 def _attribute(name: str, default: str, short: str, long: str) -> Parameter:
     return Parameter(
         name, "string", default, short, f"{long} {NOT_MEASURED} keeps none.", unique_group=name, check=_wrong_name
@@ -238,8 +270,19 @@ example: pcs constraint location GROUP rule score=-INFINITY kappa-telegram ne 1 
             reloadable=True,
             check=_wrong_address,
         ),
+        Parameter(
+            "data_tier",
+            "string",
+            "",
+            "What is behind the router",
+            "host:port[,host:port...] of config servers or members of shards. Where given, the router counts as "
+            "reached only while at least one of them takes a connection from this node. Empty: the router's own answer "
+            "is enough.",
+            reloadable=True,
+            check=_wrong_addresses,
+        ),
         _attribute("telegram_attribute", "kappa-telegram", "Attribute: Telegram", "1 when it is reached, else 0."),
-        _attribute("router_attribute", "kappa-router", "Attribute: router", "1 when it answers, else 0."),
+        _attribute("router_attribute", "kappa-router", "Attribute: router", "1 when it is reached, else 0."),
         _attribute(
             "latency_attribute",
             "kappa-latency-ms",

@@ -12,7 +12,7 @@ from resource_agents.host.netlink import (
     pack,
 )
 from resource_agents.ocf.agent import Agent
-from resource_agents.ocf.exits import ARGS, GENERIC, NOT_RUNNING, Failure
+from resource_agents.ocf.exits import ARGS, DEGRADED, GENERIC, NOT_RUNNING, Failure
 from resource_agents.ocf.operation import Operation
 from resource_agents.ocf.parameters import Parameter
 
@@ -61,14 +61,24 @@ def monitor(operation: Operation) -> None:
 
 
 def refresh(operation: Operation) -> None:
-    """Level 10: tell the neighbours again; one of them may have been deaf or away when the address came."""
-    from resource_agents.host.neighbours import announce, has_neighbours
+    """Level 10: tell the neighbours again; one of them may have been deaf or away when the address came. And ask them
+    whether another host has it too: to restart ours would not mend that, so it is degraded."""
+    from resource_agents.host.neighbours import announce, has_neighbours, taken_by
 
     kernel = Kernel(operation.deadline)
     address = _present(operation, kernel)
     link = kernel.link(address.index) if address else None
     if address and link and has_neighbours(link):
         announce(link, address.family, address.ip)
+        operation.doing = f"asking the neighbours on {link.name} for {operation.text('ip')}"
+        wait_s = min(operation.seconds("duplicate_wait"), operation.deadline.left() / 2)
+        owner = taken_by(link, address.ip, wait_s) if address.family == IPV4 else ""
+        if owner:
+            raise Failure(
+                DEGRADED,
+                f"vip {operation.text('ip')}: {owner} on {link.name} has this address too and answers for it; "
+                "clients reach the one or the other: find it and end it there",
+            )
 
 
 def _place(operation: Operation, kernel: Kernel) -> "tuple[Link, int]":
@@ -249,8 +259,9 @@ AGENT = Agent(
     short="Virtual IP address",
     long="""A virtual IPv4 or IPv6 address that moves between the nodes. Start looks for another holder first, adds the
 address and tells the neighbours on the link. Monitor reads the kernel's own list without starting any program and sees
-an interface that is down or without link (depth 0); depth 10 tells the neighbours again. Stop removes the address, and
-resets connections to it where reset_connections asks for that.""",
+an interface that is down or without link (depth 0); depth 10 tells the neighbours again, and is degraded where one of
+them has the address too. Stop removes the address, and resets connections to it where reset_connections asks for
+that.""",
     parameters=(
         Parameter(
             "ip",
@@ -283,7 +294,8 @@ resets connections to it where reset_connections asks for that.""",
             "150ms",
             "How long to look for another holder",
             "Before an IPv4 address is added, whoever may have it is asked by ARP for this long; an answer makes start "
-            "fail. 0 asks nobody. IPv6 is left to the kernel's duplicate address detection.",
+            "fail. A monitor of depth 10 asks as well. 0 asks nobody. IPv6 is left to the kernel's duplicate address "
+            "detection.",
             reloadable=True,
         ),
         Parameter(

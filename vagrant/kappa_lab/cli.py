@@ -12,14 +12,19 @@ from kappa_lab import box, bundle, hypervisor, lab, machines, preflight, scenari
 from kappa_lab import drill as drills
 from kappa_lab import predict as predictions
 from kappa_lab.errors import LabError
+from kappa_lab.paths import DRILLS
 from kappa_lab.predict import live, show
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, step, warn
+from kappa_lab.report import compare
+from kappa_lab.report.compare import FACTOR
+from kappa_lab.storm import command as storms
 
 FAILED = 1
 CANNOT = 2
 INTERRUPTED = 130
+DEFAULT = "power-cut"
 
 
 @click.group()
@@ -133,20 +138,85 @@ def drill() -> None:
 
 @drill.command("list")
 def list_() -> None:
-    """The drills that there are."""
-    for name in scenario.names():
-        say(f"{name:<18} {scenario.load(name).purpose}")
+    """The drills that there are: name, tags, purpose."""
+    known = [scenario.load(name) for name in scenario.names()]
+    width = max(len(one.name) for one in known)
+    for one in known:
+        say(f"{one.name:<{width}}  [{', '.join(one.tags)}]  {one.purpose}")
+
+
+@drill.command("show")
+@click.argument("name")
+def show_(name: str) -> None:
+    """The drill NAME in words: traffic, steps, what must hold."""
+    say(scenario.words(scenario.load(name)))
 
 
 @drill.command("run")
-@click.argument("name", default="power-cut")
-@click.option("--seed", default=1, show_default=True, help="What the users do is drawn from it.")
-def run(name: str, seed: int) -> None:
-    """Run the drill NAME in a fresh lab; exit 0 only when every invariant held."""
-    chosen = scenario.load(name)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--tag", "tags", multiple=True, metavar="T", help="Every drill that has this tag; may be repeated.")
+@click.option("--all", "all_", is_flag=True, help="Every drill that there is.")
+@click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Run each so often.")
+@click.option("--seed", default=1, show_default=True, help="What the users do is drawn from it; grows by repetition.")
+def run(names: tuple[str, ...], tags: tuple[str, ...], all_: bool, repeat: int, seed: int) -> None:
+    """Run drills one after the other in a fresh lab; exit 0 only when each passed. Without any named: power-cut."""
+    chosen = _chosen(names, tags, all_)
+    plan = [(one, seed + repetition) for repetition in range(repeat) for one in chosen]
     with lab.sole_user():
-        if not drills.run(chosen, seed):
+        if not drills.run(plan):
             sys.exit(FAILED)
+
+
+def _chosen(names: tuple[str, ...], tags: tuple[str, ...], all_: bool) -> list[scenario.Scenario]:
+    """The drills that are named, as they are named; then those of the tags. None twice."""
+    chosen = {name: scenario.load(name) for name in names}
+    known = [scenario.load(name) for name in scenario.names()] if tags or all_ else []
+    for tag in tags:
+        if not any(tag in one.tags for one in known):
+            there = sorted({tag for one in known for tag in one.tags})
+            raise LabError(f"No drill has the tag {tag!r}.", f"These are there: {', '.join(there)}.")
+    chosen |= {one.name: one for one in known if all_ or set(tags) & set(one.tags)}
+    return list((chosen or {DEFAULT: scenario.load(DEFAULT)}).values())
+
+
+@cli.command("compare")
+@click.argument("before", default="")
+@click.argument("after", default="")
+@click.option("--factor", default=FACTOR, show_default=True, help="An RTO so many times as long has got worse.")
+def compare_(before: str, after: str, factor: float) -> None:
+    """Compare the run AFTER (else the latest) with the run BEFORE (else the one before it); exit 1 where it got worse.
+
+    Each is a run's folder, its name in build/drills, or a report.json.
+    """
+    if not factor >= 1:
+        raise LabError(f"--factor is {factor:g}; it must be 1 or more.")
+    compared = compare.chosen(DRILLS, before, after, factor)
+    say(compare.text(compared))
+    if compared.worse:
+        sys.exit(FAILED)
+
+
+@cli.command()
+@click.option("--seed", default=1, show_default=True, help="Faults, moments and what the users do are drawn from it.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long; 2 where nothing else is said.")
+@click.option("--faults", type=click.IntRange(min=1), help="How many faults; with --minutes, at that pace.")
+@click.option("--plan", type=click.Path(path_type=Path), help="The plan of an earlier storm, or one of your own.")
+@click.option("--shrink", is_flag=True, help="When it fails, look for the fewest faults that still fail.")
+@click.option("--shrink-minutes", type=click.FloatRange(min=0), default=60, show_default=True, help="No longer.")
+@click.option("--again", type=click.Path(path_type=Path), help="Go on shrinking the storm that failed in this folder.")
+def storm(
+    seed: int, minutes: float | None, faults: int | None, plan: Path | None, shrink: bool, shrink_minutes: float,
+    again: Path | None,
+) -> None:  # fmt: skip
+    """Random faults at random moments, overlapping and healed, in a fresh lab; exit 0 only when all invariants held."""
+    if plan and (minutes or faults):
+        raise click.UsageError("--plan says itself which faults come when: leave out --minutes and --faults.")
+    if again:
+        with lab.sole_user():
+            storms.shrink(again, shrink_minutes)
+        return
+    if not storms.let_loose(storms.chosen(plan, seed, faults, minutes), shrink_minutes if shrink else 0):
+        sys.exit(FAILED)
 
 
 @cli.command()
@@ -162,16 +232,25 @@ def run(name: str, seed: int) -> None:
     help="The bot's lease, in s.",
 )
 @click.option("--sbd-watchdog-timeout", type=float, help="SBD_WATCHDOG_TIMEOUT of the nodes, in s.")
+@click.option(
+    "--election",
+    type=float,
+    default=predictions.ELECTION_S,
+    show_default=True,
+    help="electionTimeoutMillis of MongoDB's replica sets, in s.",
+)
 @click.option("--format", "form", type=click.Choice(tuple(show.FORMATS)), default="text", show_default=True)
 def predict(
-    cib: Path | None, corosync: Path | None, lease: float, sbd_watchdog_timeout: float | None, form: str
-) -> None:
+    cib: Path | None, corosync: Path | None, lease: float, sbd_watchdog_timeout: float | None, election: float,
+    form: str,
+) -> None:  # fmt: skip
     """Say from configuration alone how long each recovery may take; exit 1 where an expert would warn."""
     given = predictions.Given(
         read_cib(live.cib_text(cib), str(cib or "the CIB")),
         read_corosync(live.corosync_text(corosync), str(corosync or live.COROSYNC_CONF)),
         lease,
         sbd_watchdog_timeout,
+        election,
     )
     warned = predictions.warnings(given)
     say(show.FORMATS[form](predictions.everything(given), warned))

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,16 @@ from typing import Final, TextIO
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.topology import NODES
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An operation that failed, as long as the cluster remembers it."""
+
+    resource: str
+    node: str
+    t: float
+    """To the second; 0 where the cluster does not say."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,8 @@ class Status:
     quorum: bool
     running: dict[str, frozenset[str]]
     """Resource id (a clone's instances under the id of its primitive) → nodes where it is started and not failed."""
+    dc: str | None = None
+    failures: tuple[Failure, ...] = ()
 
     def where(self, resource: str) -> str | None:
         """The one node on which `resource` is active, or None when it is on none or on several."""
@@ -53,20 +65,58 @@ def parse(asked: str, xml: str) -> Status:
         online=online,
         quorum=dc is not None and dc.get("with_quorum") == "true",
         running={name: frozenset(nodes) for name, nodes in running.items()},
+        dc=dc.get("name") if dc is not None else None,
+        failures=tuple(_failures(tree)),
     )
 
 
-def status() -> Status | None:
-    """What the first node that answers says, or None when none does."""
-    for node in NODES:
+OPERATION: Final = re.compile(r"^(?P<resource>.+?)(?::\d+)?_(?P<task>[a-z]+(?:-[a-z]+)*)_\d+$")
+"""How the cluster calls an operation: `bot_monitor_6000`."""
+
+
+def _failures(tree: ElementTree.Element) -> Iterator[Failure]:
+    for failure in tree.iterfind("failures/failure"):
+        named = OPERATION.match(failure.get("op_key") or "")
+        yield Failure(
+            named["resource"] if named else failure.get("id", ""), failure.get("node", ""),
+            _changed(failure.get("last-rc-change") or ""),
+        )  # fmt: skip
+
+
+WRITTEN: Final = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)")
+
+
+def _changed(text: str) -> float:
+    """`2026-11-23 18:00:00Z`, in seconds (the lab's nodes keep UTC); 0 for what is written in another way."""
+    found = WRITTEN.match(text)
+    return datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00").timestamp() if found else 0.0
+
+
+ASK_S: Final = 8.0
+_asked = list(NODES)
+"""In the order in which they are asked: one that hangs, or is cut off, costs its time once."""
+
+
+def status(last: Collection[str] = ()) -> Status | None:
+    """What the first node says that answers and has quorum; where none has, what the first says that answers at all.
+
+    A node that was cut off from the others sees only itself, and would tell of its own misery as if it were all. One
+    whose Corosync hangs still tells what it knew: whoever knows of such nodes has them asked `last`.
+    """
+    alone: Status | None = None
+    for node in sorted(_asked, key=lambda node: node.name in last):
         try:
-            xml = docker(
-                "exec", node.container, "crm_mon", "-1", "--output-as=xml", doing=f"asking {node.name}", timeout=20
+            question = ("crm_mon", "-1", "--output-as=xml")
+            seen = parse(
+                node.name, docker("exec", node.container, *question, doing=f"asking {node.name}", timeout=ASK_S)
             )
-            return parse(node.name, xml)
         except (LabError, ElementTree.ParseError):
-            continue
-    return None
+            seen = None
+        if seen is not None and seen.quorum:
+            return seen
+        alone = alone or seen
+        _asked[:] = [*(one for one in _asked if one is not node), node]
+    return alone
 
 
 def wait_for(what: str, holds: Callable[[Status], bool], bound_s: float, every_s: float = 0.5) -> Status:
@@ -98,6 +148,20 @@ EVENTS: Final = (
         re.compile(
             r"pacemaker-controld.*Peer (?P<node>\S+) was (?:not )?terminated "
             r"\(\w+\) by (?P<executor>\S+) .*?: (?P<result>\w+)"
+        ),
+    ),
+    (
+        "asked",
+        re.compile(
+            r"pacemaker-controld.*Requesting local execution of (?P<action>start|stop|promote|demote) operation "
+            r"for (?P<resource>\S+) on (?P<node>\S+)"
+        ),
+    ),
+    (
+        "failed",
+        re.compile(
+            r"pacemaker-controld.*Result of (?P<action>monitor|start|stop|promote|demote) operation for "
+            r"(?P<resource>\S+) on (?P<node>[^\s:]+): (?!ok\b|promoted\b|Cancelled\b)(?P<result>[^|(]*[^|(\s])"
         ),
     ),
 )

@@ -9,25 +9,43 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from kappa_lab import cluster, engine, hypervisor, images, power, preflight, secrets
+from kappa_lab import cluster, disks, engine, hypervisor, images, power, preflight, secrets
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, DRILLS, LOCK, LOGS, ROOT, RUN, STATE
 from kappa_lab.progress import say, step
 from kappa_lab.run import run
-from kappa_lab.topology import MEMBERS, NODES, TELEGRAM, TELEGRAM_CONTROL_PORT
+from kappa_lab.topology import MEMBERS, NODES, TELEGRAM, TELEGRAM_CONTROL_PORT, node
 
 MARK = STATE / "lab.json"
 PROJECT = "kappa-lab"
 COMPOSE = ROOT / "vagrant" / "compose.yaml"
 REPLICA_SET = f"mongodb://{','.join(f'{m}:27017' for m in MEMBERS)}/?replicaSet=kappa0"
-CONTAINERS = len(NODES) + len(MEMBERS) + 2
+CONTAINERS = len(NODES) + len(MEMBERS) + 3
 NODE_CIB = "/usr/share/kappa-ha/cib.xml"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What the lab's cluster runs. In every configuration one group has the resources `vip`, `web` and `bot`."""
+
+    cib: str | None = None
+    """The cluster's configuration as XML; None: what crm_configs/ makes, as it lies in the node image."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Laid over the nodes' own files at every boot: absolute path and content. Owned by root, readable by all."""
+    everywhere: tuple[str, ...] = ("router",)
+    """Clones, by their primitive: one instance on each node."""
+    fencing: tuple[str, ...] = ("fence-kappa", "fence-kappa-2")
+    """Fence devices."""
+
+
+SHIPPED = Configuration()
 
 
 @contextlib.contextmanager
@@ -98,34 +116,40 @@ def prepare() -> dict[str, str]:
     return images.ensure()
 
 
-def up(by: str) -> None:
+def up(by: str, configuration: Configuration = SHIPPED) -> None:
     """Bring up a fresh lab, from nothing to a bot that serves. Raises LabError; the caller takes down what stands."""
-    lay_out(by)
+    lay_out(by, configuration)
     tags = prepare()
     with step("starting nodes, data tier and Telegram lab server"):
         compose("up", "-d", "--no-build", doing="Starting the lab's containers", tags=tags, log=LOGS / "compose-up.log")
-    settle()
+    settle(configuration)
 
 
-def lay_out(by: str, kind: str = "docker") -> None:
-    """Make the files of one run: who it belongs to, what its nodes are, its secrets, room for logs and journals."""
+def lay_out(by: str, configuration: Configuration = SHIPPED, kind: str = "docker") -> None:
+    """Make the files of one run: who it belongs to, what its nodes are, their secrets and files, room for logs."""
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
     MARK.write_text(json.dumps({"by": by, "kind": kind, "pid": os.getpid(), "t": time.time()}))
     secrets.make(STATE / "secrets")
-    for folder in ("journal", *(f"log/{node.name}" for node in NODES)):
-        (STATE / folder).mkdir(parents=True)
+    (STATE / "journal").mkdir(parents=True)
+    disks.make()
+    files = STATE / "files"
+    files.mkdir()
+    for path, content in configuration.files.items():
+        file = files / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
 
 
-def settle() -> None:
+def settle(configuration: Configuration = SHIPPED) -> None:
     """From started containers to a cluster whose bot serves."""
     with step("starting the power brokers"):
         power.start(sys.executable)
     with step("three nodes form a cluster, three members a replica set"):
         both(data_tier, membership)
     with step("loading the cluster's configuration"):
-        load_configuration()
+        load_configuration(configuration.cib)
     with step("waiting for the routers, the virtual IP, Nginx and the bot"):
-        ready()
+        ready(configuration=configuration)
 
 
 def both(*tasks: Callable[[], None]) -> None:
@@ -165,20 +189,22 @@ def data_tier() -> None:
 
 
 def membership(bound_s: float = 90) -> None:
-    names = {node.name for node in NODES}
+    names = {one.name for one in NODES}
     cluster.wait_for("three nodes online with quorum", lambda s: s.online == names and s.quorum, bound_s, 0.3)
 
 
-def load_configuration(adapt: Callable[[ElementTree.Element], None] = lambda _: None) -> None:
-    """Load crm_configs/ into the running cluster in one piece, keeping what the cluster itself wrote (its nodes).
+def load_configuration(cib: str | None = None, adapt: Callable[[ElementTree.Element], None] = lambda _: None) -> None:
+    """Load crm_configs/, or the configuration given, into the running cluster in one piece.
 
-    `adapt` may change the new <configuration> before.
+    What the cluster itself wrote (its nodes) is kept. `adapt` may change the new <configuration> before.
     """
     first = NODES[0].container
     live = ElementTree.fromstring(
         docker("exec", first, "cibadmin", "--query", doing="Reading the cluster's configuration")
     )
-    wanted = ElementTree.fromstring(docker("exec", first, "cat", NODE_CIB, doing="Reading the prepared configuration"))
+    wanted = ElementTree.fromstring(
+        cib or docker("exec", first, "cat", NODE_CIB, doing="Reading the prepared configuration")
+    )
     configuration, new = live.find("configuration"), wanted.find("configuration")
     if configuration is None or new is None:
         raise LabError("The cluster's configuration has no <configuration> section.", "Its nodes' logs may say why.")
@@ -214,22 +240,34 @@ def keep_own_properties(live: ElementTree.Element, new: ElementTree.Element) -> 
 SECTIONS = ("crm_config", "nodes", "resources", "constraints", "fencing-topology", "op_defaults", "rsc_defaults")
 
 
-def ready(bound_s: float = 90) -> cluster.Status:
-    """Wait until all that should run does: a router on each node, the group on one node, fencing on some node."""
-    names = frozenset(node.name for node in NODES)
+def ready(bound_s: float = 90, configuration: Configuration = SHIPPED) -> cluster.Status:
+    """Wait until all that should run does: the clones on each node, the group on one node, fencing on some node."""
+    return cluster.wait_for(WHOLE, lambda seen: is_whole(seen, configuration), bound_s)
 
-    def holds(seen: cluster.Status) -> bool:
-        group = {seen.where(resource) for resource in ("vip", "web", "bot")}
-        return (
-            seen.online == names
-            and seen.running.get("router") == names
-            and len(group) == 1
-            and None not in group
-            and bool(seen.running.get("fence-kappa"))
-            and bool(seen.running.get("fence-kappa-2"))
-        )
 
-    return cluster.wait_for("routers on three nodes, the group on one, fencing ready", holds, bound_s)
+WHOLE = "every clone on three nodes, the group on one, fencing ready"
+
+
+def is_whole(seen: cluster.Status, configuration: Configuration = SHIPPED) -> bool:
+    names = frozenset(one.name for one in NODES)
+    return (
+        seen.online == names
+        and all(seen.running.get(clone) == names for clone in configuration.everywhere)
+        and group_on(seen) is not None
+        and all(seen.running.get(device) for device in configuration.fencing)
+    )
+
+
+def group_on(seen: cluster.Status) -> str | None:
+    """The one node on which all of the group runs."""
+    where = {seen.where(resource) for resource in ("vip", "web", "bot")}
+    return where.pop() if len(where) == 1 else None
+
+
+def forget_failures(seen: cluster.Status) -> None:
+    """What an operator does who has mended a cause: the cluster may try again where it had given up."""
+    on = node(seen.asked).container
+    docker("exec", on, "crm_resource", "--cleanup", doing="clearing the cluster's memory of failures", timeout=60)
 
 
 def down(quiet: bool = False) -> None:
@@ -246,6 +284,7 @@ def down(quiet: bool = False) -> None:
                 engine.remove_containers()
         engine.stop()
         hypervisor.stop()
+        disks.remove()
         shutil.rmtree(STATE, ignore_errors=True)
     if stood and not quiet:
         say(f"  kept: reports in {DRILLS}, built images in {CACHE} (`make clean` removes both)")
@@ -265,11 +304,9 @@ def show() -> None:
     for row in sorted(rows.splitlines()):
         name, _, state = row.partition("\t")
         say(f"  {name.removeprefix('kappa-lab-'):<10} {state}")
-    for node in NODES:
+    for one in NODES:
         with contextlib.suppress(LabError):
-            say(
-                "\n" + docker("exec", node.container, "crm_mon", "-1", doing=f"asking {node.name}", timeout=20).rstrip()
-            )
+            say("\n" + docker("exec", one.container, "crm_mon", "-1", doing=f"asking {one.name}", timeout=20).rstrip())
             return
     say("No node answers crm_mon.")
 

@@ -20,7 +20,7 @@ from kappa_lab.progress import step
 from kappa_lab.run import last_line
 from kappa_lab.topology import NETWORKS, NODES, Node
 
-SERVICES: Final = ("mongo1", "mongo2", "mongo3", "telegram", "watcher")
+SERVICES: Final = ("mongo1", "mongo2", "mongo3", "telegram", "watcher", "lease")
 
 
 def prepare() -> None:
@@ -98,7 +98,7 @@ def settle(slow: bool) -> None:
     with step("three nodes see each other, three members are a replica set"):
         lab.both(lab.data_tier, lambda: lab.membership(120 * pace))
     with step("loading the cluster's configuration"):
-        lab.load_configuration(lambda new: forming.adapt(new, slow))
+        lab.load_configuration(adapt=lambda new: forming.adapt(new, slow))
     with step("waiting for the routers, the virtual IP, Nginx and the bot"):
         lab.ready(90 * pace)
 

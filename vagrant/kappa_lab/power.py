@@ -139,6 +139,25 @@ def kill(broker: Broker) -> None:
     stop(broker)
 
 
+def stall(broker: Broker) -> None:
+    """It stands still: connections are taken by its host's kernel, and nobody answers them."""
+    _signal(broker, signal.SIGSTOP)
+
+
+def wake(broker: Broker) -> None:
+    """It goes on, if it stood still."""
+    _signal(broker, signal.SIGCONT)
+
+
+def _signal(broker: Broker, what: signal.Signals) -> None:
+    try:
+        number = int(broker.pidfile.read_text())
+    except (OSError, ValueError):
+        return
+    if _is_broker(number):
+        os.kill(number, what)
+
+
 def runs(broker: Broker) -> bool:
     """Does its process run?"""
     try:

@@ -65,6 +65,8 @@ TELEGRAM_CONTROL_PORT: Final = 8082
 WATCHER: Final = address(LAN.subnet, 21)
 MEMBERS: Final = tuple(address(LAN.subnet, 31 + n) for n in range(3))
 """The replica set's members, apart from the cluster's nodes."""
+ELECTION_S: Final = 2.0
+"""For how long they wait for a primary that is silent; MongoDB's own default is 10 s."""
 POWER_PORTS: Final = (7710, 7711)
 """The power brokers', on the host's addresses of both rings: the first level of fencing, and the second."""
 

@@ -1,7 +1,9 @@
-"""Watch from the wire who holds the virtual IP: ask by ARP every period, write down every answer.
+"""Watch from the wire who holds the virtual IP: ask by ARP every period, write down every answer. And, beside that, who
+serves on it: see `kappa_lab.served`.
 
 The watcher asks the network, not the cluster: a frozen node's kernel still answers for an address that it still has,
-whatever Pacemaker believes. It is run in a container of its own on the lab's service network.
+whatever Pacemaker believes. It is run in a container of its own on the lab's service network. SIGHUP ends the file in
+good order, sets it aside under a number, and begins the next.
 """
 
 import json
@@ -16,6 +18,9 @@ from types import FrameType
 from typing import TextIO
 
 import click
+
+from kappa_lab.segments import aside
+from kappa_lab.served import Asker
 
 ETHERTYPE_ARP = 0x0806
 BROADCAST = b"\xff" * 6
@@ -70,30 +75,65 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise StopAsked
 
 
-def watch(own: str, target: str, period: float, out: TextIO) -> None:
-    def note(**event: object) -> None:
-        out.write(json.dumps(event) + "\n")
-        out.flush()
+class Witness:
+    """What the watcher saw, a JSON object a line; `opening` is the first line of each segment."""
 
+    def __init__(self, path: Path, **opening: object) -> None:
+        self._path, self._opening = path, opening
+        self._file: TextIO = path.open("a")
+        self.due = False
+        """Somebody asked for the next segment."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.note(e="start", t=time.time(), **self._opening)
+
+    def note(self, **event: object) -> None:
+        self._file.write(json.dumps(event) + "\n")
+        self._file.flush()
+
+    def rotate(self) -> None:
+        self.due = False
+        ended = aside(self._path)
+        self.close()
+        self._path.rename(ended)
+        self._file = self._path.open("a")
+        self._begin()
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self.note(e="finish", t=time.time())
+            self._file.close()
+
+    def ask(self, _signal: int, _frame: FrameType | None) -> None:
+        """The handler of SIGHUP: between two rounds the file is whole, so it is done there."""
+        self.due = True
+
+
+def watch(own: str, target: str, period: float, witness: Witness) -> None:
     interface = interface_with(own)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE_ARP)) as wire:
         wire.bind((interface, ETHERTYPE_ARP))
         mac: bytes = wire.getsockname()[4]
         frame = request(mac, own, target)
-        note(e="start", t=time.time(), period=period, vip=target)
         number = 0
+        web = Asker(target).start()
         due = time.monotonic()
         while True:
             number += 1
+            if witness.due:
+                witness.rotate()
+            for seen in web.answers():
+                witness.note(**seen)
             # written before it is sent: an answer never stands in the file ahead of its question
-            note(e="probe", t=time.time(), round=number)
+            witness.note(e="probe", t=time.time(), round=number)
             wire.send(frame)
             due += period
             while (left := due - time.monotonic()) > 0:
                 if select.select([wire], [], [], left)[0]:
                     holder = answer_of(wire.recv(2048), target)
                     if holder:
-                        note(e="answer", t=time.time(), round=number, mac=holder)
+                        witness.note(e="answer", t=time.time(), round=number, mac=holder)
 
 
 @click.command()
@@ -105,11 +145,12 @@ def main(own: str, vip: str, period: float, out: Path) -> None:
     """Ask every PERIOD seconds who has the virtual IP, and write down who answers."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    with out.open("a") as file:
-        try:
-            watch(own, vip, period, file)
-        except StopAsked:
-            file.write(json.dumps({"e": "finish", "t": time.time()}) + "\n")
+    witness = Witness(out, period=period, vip=vip)
+    signal.signal(signal.SIGHUP, witness.ask)
+    try:
+        watch(own, vip, period, witness)
+    except StopAsked:
+        witness.close()
     sys.exit(0)
 
 

@@ -85,7 +85,7 @@ def test_what_cannot_be_judged_is_not_called_broken_and_not_called_held(folder: 
 
 
 def test_a_drill_that_stopped_before_its_fault_fails(history: History, tmp_path: Path) -> None:
-    del history.drill["fault"]
+    history.drill.update(active=None, faults=[])
     verdict = judge(history.write(tmp_path / "history"))
     failed_with(verdict, "drill.json names no fault")
     assert verdict.fault is None

@@ -215,6 +215,20 @@ async def test_a_holders_own_broken_transaction_does_not_keep_it_from_being_give
     assert found is not None and found["holder"] is None, "the next bot need not wait for its end"
 
 
+async def test_a_lease_that_lapsed_a_moment_ago_is_given_back_and_one_that_is_over_is_left(made: Parts) -> None:
+    for lapsed, holder in ((0.1, None), (1.1, SOMEBODY_ELSE)):
+        clock = Clock()
+        lease = made.lease(ttl=2.0, clock=clock)
+        await lease.acquire()
+        lease._holder = SOMEBODY_ELSE
+        await made.database[LEASE].update_one({}, {"$set": {"holder": SOMEBODY_ELSE}})
+        clock.frozen = lease.left + lapsed
+        await lease.release()
+        found = await made.database[LEASE].find_one()
+        assert found is not None and found["holder"] == holder
+        assert not lease.valid
+
+
 async def test_a_process_of_this_host_that_is_gone_need_not_be_waited_for(made: Parts) -> None:
     child = subprocess.Popen(["sleep", "60"])
     try:

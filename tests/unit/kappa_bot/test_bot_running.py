@@ -232,6 +232,26 @@ def test_a_router_that_goes_away_and_comes_back_costs_time_and_nothing_else(lab:
         assert db[DATA].count_documents({}) == traffic["dialogues_finished"]
 
 
+def test_a_stop_long_after_the_router_went_waits_for_nothing(lab: BotLab) -> None:
+    """The cluster ends the bot because its router died, and starts neither before the bot has ended."""
+    lab.lease_ttl = 1.0
+    relay, settings = lab.own_router()
+    bot = lab.active_bot(**settings)
+    lab.lab("POST", "/traffic", {"users": 12, "rate_per_s": 40.0})
+    until(lambda: lab.lab("GET", "/traffic")["updates_answered"] > 20, "traffic flows")
+    relay.cut()
+    bot.until_role("starting")
+    time.sleep(lab.lease_ttl / 2)  # the lease is over by MongoDB's reckoning too: a moment that nobody announces
+    began = time.monotonic()
+    bot.signal(signal.SIGTERM)
+    assert bot.wait(10) == 0, bot.said()
+    assert time.monotonic() - began < 1.5
+    assert "has ended by itself: there is nothing to give back" in bot.said()
+    relay.mend()
+    assert lab.active_bot("next").status()["epoch"] == 2
+    assert lab.traffic_done()["complaints"] == []
+
+
 def test_telegrams_bad_days_are_waited_out(lab: BotLab) -> None:
     bot = lab.active_bot()
     lab.lab("POST", "/traffic", {"users": 24, "rate_per_s": 60.0})
@@ -280,6 +300,9 @@ def test_a_foreign_poller_is_reported_and_not_fought(lab: BotLab) -> None:
     try:
         until(lambda: bot.status()["conflicts"] >= 1, "conflicts are counted", within=30)
         assert "Conflict" in bot.status()["telegram"]
+        # Between two conflicts a poll that does not wait is served: it is said all the same.
+        until(lambda: "another program polls" in bot.status()["reason"], "it says that there is another", within=60)
+        until(lambda: "another program polls with this bot's token" in bot.said(), "in its log too")
     finally:
         over.set()
         thread.join()

@@ -27,13 +27,15 @@ def test_there_is_something_to_break() -> None:
 
 
 NAMED = re.compile(r"(test_\w+\.py)::(test_\w+)")
-LAWS = {(law.name, *match) for law in (ROOT / "tests/laws").glob("test_*.py") for match in NAMED.findall(law.read_text())}
+LAWS = {
+    (law.name, *match) for law in (ROOT / "tests/laws").glob("test_*.py") for match in NAMED.findall(law.read_text())
+}
 
 
 @pytest.mark.parametrize(("law", "file", "test"), sorted(LAWS))
 def test_the_tests_a_law_leans_on_are_there(law: str, file: str, test: str) -> None:
     homes = list((ROOT / "tests/unit").rglob(file))
-    assert any(f"def {test}(" in home.read_text() for home in homes), f"{law} leans on {file}::{test}, which is not there"
+    assert any(f"def {test}(" in home.read_text() for home in homes), f"{law} leans on {file}::{test}: not there"
 
 
 def test_laws_lean_on_tests() -> None:

@@ -1,7 +1,10 @@
 """The watcher's frames: what it asks by ARP, and whose word it takes for an answer."""
 
+import json
+import signal
 import socket
 import struct
+from pathlib import Path
 
 from kappa_lab import wire
 
@@ -38,3 +41,26 @@ def test_anything_else_is_no_answer() -> None:
     assert wire.answer_of(reply("10.77.0.100", operation=1), "10.77.0.100") is None
     assert wire.answer_of(reply("10.77.0.100")[:30], "10.77.0.100") is None
     assert wire.answer_of(b"", "10.77.0.100") is None
+
+
+def test_a_segment_ends_whole_and_the_next_begins_as_the_first_did(tmp_path: Path) -> None:
+    out = tmp_path / "wire.jsonl"
+    witness = wire.Witness(out, period=0.1, vip="10.77.0.100")
+    witness.note(e="probe", t=1.0, round=1)
+    witness.ask(signal.SIGHUP, None)
+    assert witness.due and not (tmp_path / "wire-0001.jsonl").exists()
+    witness.rotate()
+    witness.note(e="probe", t=2.0, round=2)
+    assert not witness.due
+    witness.rotate()
+    witness.close()
+    witness.close()
+
+    def shown(name: str) -> list[tuple[object, object]]:
+        lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        assert lines[0]["period"] == 0.1 and lines[0]["vip"] == "10.77.0.100"
+        return [(line["e"], line.get("round")) for line in lines]
+
+    assert shown("wire-0001.jsonl") == [("start", None), ("probe", 1), ("finish", None)]
+    assert shown("wire-0002.jsonl") == [("start", None), ("probe", 2), ("finish", None)]
+    assert shown("wire.jsonl") == [("start", None), ("finish", None)]

@@ -12,9 +12,22 @@ from kappa_lab.judge.evidence import FILES
 from tests.histories import ENVIRONMENT, History
 
 TIMELINE = {"membership_lost", "fenced", "vip_up", "bot_active", "first_answer", "rejoined"}
-FIGURES = {"poll_overlap_s", "updates_sent", "updates_lost", "records_duplicated", "vip_overlap_s"}
+FIGURES = {"poll_overlap_s", "updates_sent", "updates_lost", "records_duplicated", "vip_overlap_s", "replies_repeated"}
 ALWAYS = {"drill", "passed", "rto_s", "timeline", "invariants", "environment"}
-MORE = {"violations", "fault", "started", "answers", "fencing"}
+MORE = {
+    "violations",
+    "fault",
+    "started",
+    "answers",
+    "fencing",
+    "took_s",
+    "outages",
+    "faults",
+    "steps",
+    "expect",
+    "prediction",
+    "tags",
+}
 
 
 def written(history: Path, out: Path) -> dict[str, Any]:
@@ -46,9 +59,19 @@ def test_a_passed_drill(recorded: History, tmp_path: Path) -> None:
         "updates_lost": 0,
         "records_duplicated": 0,
         "vip_overlap_s": 0.0,
+        "replies_repeated": 0,
     }
     assert content["environment"] == ENVIRONMENT
-    assert content["fault"] == recorded.drill["fault"]
+    (hit,) = recorded.drill["faults"]
+    assert content["fault"] == {"kind": "power-cut", "node": "node1", "t": hit["t"], "done": hit["done"]}
+    assert content["faults"] == [{**hit, "lasts": True}]
+    assert content["expect"] == recorded.drill["expect"]
+    assert content["steps"] == recorded.drill["steps"]
+    assert content["prediction"]["worst_s"] == recorded.drill["prediction"]["worst_s"]
+    assert content["tags"] == ["node"]
+    (outage,) = content["outages"]
+    assert 0 <= outage["t"] < outage["t"] + outage["length_s"] <= content["rto_s"] + 0.1
+    assert content["took_s"] == round(recorded.drill["finished"] - recorded.drill["started"], 1)
     assert content["started"] == recorded.drill["started"]
     assert [(e["action"], e["before"], e["after"], e["evidence"]) for e in content["fencing"]] == [
         ("off", "off", "off", "exited at 12:00:14"),
@@ -83,7 +106,7 @@ def test_what_was_not_seen_is_null(recorded: History, tmp_path: Path) -> None:
 def test_the_report_may_stand_beside_its_evidence_and_be_written_again(recorded: History, tmp_path: Path) -> None:
     first = written(recorded.write(tmp_path), tmp_path)
     assert written(tmp_path, tmp_path) == first
-    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "report.json", "report.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "report.json", "report.html", "junit.xml"}
 
 
 def test_a_token_goes_no_further_than_the_evidence(recorded: History, tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ def test_a_passed_drill_in_a_few_lines(recorded: History, tmp_path: Path) -> Non
     text = report.summary(verdict)
     lines = text.splitlines()
     assert lines[0] == "Drill power-cut: PASSED"
-    assert "     +0.000 s  fault            node1 lost its power" in lines
+    assert "     +0.000 s  fault            power-cut on node1" in lines
     assert "     +1.312 s  membership lost" in lines
     assert f"{verdict.rto_s:+.3f} s  first answer     <- RTO" in text
     assert f"updates sent {verdict.figures.updates_sent}, lost 0; places stored twice 0" in text
     for finding in verdict.findings:
         assert any(line.startswith("  held") and finding.name in line and finding.measured in line for line in lines)
-    assert len(lines) <= 25
+    assert len(lines) <= 30
+    assert "  predicted (node-lost): 4.500 s typically, 9.000 s at the worst; measured: " in text
     assert max(map(len, lines)) <= 120
     assert "Why it failed" not in text
 

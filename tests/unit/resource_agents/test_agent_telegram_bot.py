@@ -152,6 +152,16 @@ def test_a_deaf_bot_is_failed(bot: Bot) -> None:
     assert bot.run("monitor", level=10).code == 1
 
 
+def test_what_the_bot_complains_of_is_shown_while_it_serves(bot: Bot) -> None:
+    assert bot.run("start").code == 0
+    bot.be(status={"reason": "another program polls with this bot's token (4 conflicts, the last 2 s ago)"})
+    ended = bot.run("monitor", level=10)
+    assert ended.code == 190
+    assert "active, but another program polls with this bot's token" in ended.reason
+    bot.be(status={"reason": ""})
+    assert bot.run("monitor", level=10).code == 0
+
+
 def test_a_conflict_is_degraded_and_failed_when_it_lasts(bot: Bot) -> None:
     assert bot.run("start").code == 0
     bot.be(status={"conflicts": 2, "last_receive_s": 3})

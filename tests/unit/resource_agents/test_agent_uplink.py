@@ -197,6 +197,26 @@ def test_or_after_so_long_without_the_old_value(uplink: Uplink) -> None:
     assert time.monotonic() - began >= 0.6
 
 
+def test_a_router_counts_only_while_the_data_tier_behind_it_is_reached(uplink: Uplink) -> None:
+    # A router's handshake comes out of its own head: what it routes to may be out of reach from this node.
+    member, gone = Server(), Server()
+    member.up()
+    gone.up()
+    gone.down()
+    both = f"127.0.0.1:{gone.port}, 127.0.0.1:{member.port}"
+    assert uplink.run("start", data_tier=both, results=1).code == 0
+    assert uplink.reached() == ("1", "1")
+    member.down()
+    ended = uplink.run("monitor", data_tier=both, results=1)
+    assert ended.code == 0
+    assert uplink.reached() == ("1", "0")
+    assert f"reaches nothing of the data tier: 127.0.0.1:{gone.port} connection refused" in ended.err
+    member.up()
+    assert uplink.run("monitor", data_tier=both, results=1).code == 0
+    assert uplink.reached() == ("1", "1")
+    member.down()
+
+
 def test_a_router_that_is_none_does_not_count(uplink: Uplink) -> None:
     uplink.router.says = hello(b"something else")
     ended = uplink.run("start")
@@ -404,6 +424,9 @@ def test_a_record_of_an_earlier_life_of_the_machine_counts_for_nothing(uplink: U
         ("router", "somewhere"),
         ("router", "127.0.0.1:27017/x"),
         ("router", "[::1]"),
+        ("data_tier", "127.0.0.1:1,somewhere"),
+        ("data_tier", "127.0.0.1:1,"),
+        ("data_tier", "none"),
         ("telegram_attribute", "two words"),
         ("telegram_attribute", "kappa-router"),
         ("results", "0"),

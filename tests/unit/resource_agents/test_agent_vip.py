@@ -183,6 +183,18 @@ def test_an_address_that_another_host_has_is_not_taken(vip: Vip, node: Host, pee
     assert vip.run("start", duplicate_wait=0).code == 0, "asked not to ask"
 
 
+def test_an_address_that_another_host_takes_later_is_said_and_kept(vip: Vip, node: Host, peer: Host) -> None:
+    assert vip.run("start").code == 0
+    assert vip.run("monitor", level=10).code == 0
+    peer.ip(f"addr add {VIP}/32 dev eth0")
+    ended = vip.run("monitor", level=10)
+    assert ended.code == 190, "degraded: to restart ours would mend nothing"
+    assert f"{peer.mac('eth0')} on eth0 has this address too" in ended.reason
+    assert vip.run("monitor", level=10, duplicate_wait=0).code == 0, "asked not to ask"
+    peer.ip(f"addr del {VIP}/32 dev eth0")
+    assert vip.run("monitor", level=10).code == 0
+
+
 def test_the_neighbours_learn_at_once_who_has_it(vip: Vip, node: Host, peer: Host) -> None:
     # The peer still believes in a holder that is gone.
     peer.set("net/ipv4/neigh/eth0/locktime", "0")  # else it ignores a change within a second of the last

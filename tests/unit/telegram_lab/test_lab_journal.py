@@ -1,5 +1,6 @@
 """The journal: whole lines at once, and never the token."""
 
+import asyncio
 import json
 from pathlib import Path
 from urllib.parse import quote
@@ -52,3 +53,41 @@ async def test_every_request_begins_and_ends(server: Server) -> None:
     assert begins[1]["chat_id"] == 99
     assert (ends[1]["status"], ends[1]["error"]) == (400, "Bad Request: chat not found")
     assert (ends[2]["method"], ends[2]["status"]) == ("unknown", 404)
+
+
+async def test_a_segment_ends_whole_and_the_next_knows_what_was_still_open(server: Server) -> None:
+    """Each drill of a lab has its own journal: nothing is lost between two, and a poll that waits is in both."""
+    await server.say(1, "hello")
+    await server.call("getUpdates", offset=0)
+    head = server.lab.queue.tail
+    poll = asyncio.create_task(server.call("getUpdates", offset=head, timeout=5))
+    while not server.lab.polling.is_waiting:
+        await asyncio.sleep(0.01)
+    answer = await server.control("POST", "/journal/rotate")
+    assert answer["journal"] == f"{server.journal.stem}-0001.jsonl"
+    await server.say(1, "again")
+    assert (await poll)[0] == 200
+
+    ended = [json.loads(line) for line in server.journal.with_name(answer["journal"]).read_text().splitlines()]
+    assert (ended[0]["e"], ended[-1]["e"]) == ("start", "finish")
+    begun = [event for event in ended if event["e"] == "begin"][-1]
+    assert begun["offset"] == head and "carried" not in begun
+    now = server.events()
+    assert now[0]["e"] == "start" and now[0]["t"] >= ended[-1]["t"]
+    assert now[1] == {**begun, "carried": True}
+    assert [event["id"] for event in now if event["e"] == "end"] == [begun["id"]]
+    assert [event["e"] for event in ended].count("update") == [event["e"] for event in now].count("update") == 1
+
+    # what was answered is carried no further, and each segment has a name of its own
+    second = await server.control("POST", "/journal/rotate")
+    assert second["journal"] == f"{server.journal.stem}-0002.jsonl"
+    assert [event["e"] for event in server.events()] == ["start"]
+
+
+async def test_a_journal_that_cannot_be_rotated_goes_on(server: Server) -> None:
+    server.journal.unlink()
+    answer = await server.control("POST", "/journal/rotate")
+    assert answer["status_code"] == 409 and "cannot be rotated" in answer["error"]
+    await server.say(1, "hello")
+    await server.call("getUpdates", offset=0)
+    assert [event["e"] for event in server.events("update")] == ["update"]

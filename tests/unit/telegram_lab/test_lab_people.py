@@ -132,6 +132,19 @@ async def test_stopping_lets_open_dialogues_finish_and_starts_none(server: Serve
     assert status["dialogues_started"] == status["dialogues_finished"] == begun
 
 
+async def test_people_hurry_when_the_traffic_is_to_end(server: Server) -> None:
+    """Nothing is measured any more: dialogues that would take five seconds at this rate are over well before."""
+    async with answering(ScriptedBot(server)):
+        await start(server, users=10, rate_per_s=10)
+        await until(lambda: server.lab.traffic.status()["dialogues_open"] > 5)
+        left = server.lab.traffic.status()
+        began = time.monotonic()
+        status = await finish(server)
+    acted = status["updates_sent"] - left["updates_sent"]
+    assert acted >= 20
+    assert acted / (time.monotonic() - began) > 2 * 10
+
+
 async def test_people_are_at_different_steps_of_their_dialogues(server: Server) -> None:
     """A fault is to meet some of them half-way, not all of them at the same step."""
     async with answering(ScriptedBot(server)):

@@ -26,15 +26,24 @@ class Target:
         return self.nodes[0]
 
 
+def nothing() -> None:
+    """What there is to heal of a fault that is over when it has happened."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault, ready to happen. Both raise LabError."""
 
     inject: Callable[[], None]
     """Do it; return when it is known to have happened."""
-    heal: Callable[[], None] = lambda: None
+    heal: Callable[[], None] = nothing
     """Undo what it left and wait until that is done. Right at any moment after `inject`, more than once, and where the
     node was fenced, or runs anew, meanwhile."""
+
+    @property
+    def lasts(self) -> bool:
+        """It is there until it is healed."""
+        return self.heal is not nothing
 
 
 @dataclass(frozen=True)
@@ -57,3 +66,5 @@ class Kind:
     """The kind of recovery in `kappa-lab predict` that answers it when it hits the active node."""
     storm: bool = True
     """Whether a storm may draw it."""
+    possible: Callable[[], str] = lambda: ""
+    """Why this machine cannot do it, in a sentence; "" where it can. A drill that needs it is then skipped by name."""

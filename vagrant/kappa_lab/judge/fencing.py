@@ -1,136 +1,274 @@
-"""Fenced before taken over; and the fenced node comes back and disturbs nothing."""
+"""Fenced before taken over; and every node comes back and disturbs nothing."""
 
 from collections.abc import Sequence
 
-from kappa_lab.judge.address import first_answer_elsewhere
+from kappa_lab.judge import address, polling
 from kappa_lab.judge.evidence import Evidence, of
-from kappa_lab.judge.history import Active, Begin, Fenced, MemberLost, Online, Switched
-from kappa_lab.judge.polling import acts, first_poll_elsewhere, since
+from kappa_lab.judge.history import Active, Fenced, Held, Member, MemberLost, Online, Switched
+from kappa_lab.judge.polling import since
+from kappa_lab.judge.turns import OFF, Turn, attempts, hand_overs, mended, proofs_of_off, tenures, turns
 from kappa_lab.judge.verdict import Seen
 
-OFF = ("off", "reboot")
 
-
-def attempts(evidence: Evidence) -> list[Switched]:
-    """What the broker was asked to do to the faulted node's power, from the fault on."""
-    fault = evidence.fault
-    return [e for e in evidence.power if e.t >= fault.t and e.plug == fault.node and e.action in OFF]
+def subject(evidence: Evidence) -> str | None:
+    """The node whose loss a drill tells of: the active one if it is to be fenced, else the first that is; or none."""
+    fenced = evidence.expect.fenced
+    if evidence.fault.node in fenced:
+        return evidence.fault.node
+    return next(iter(fenced), None)
 
 
 def switched(evidence: Evidence) -> tuple[Switched, ...]:
-    """All that the brokers were asked to do to the faulted node, from the fault on; looks alone are left out."""
-    fault = evidence.fault
-    return tuple(e for e in evidence.power if e.t >= fault.t and e.plug == fault.node and e.action in (*OFF, "on"))
+    """All that the brokers were asked to do from the first fault on to the active node and to those that are to be
+    fenced; looks alone are left out.
+    """
+    fault, shown = evidence.fault, {evidence.fault.node, *evidence.expect.fenced}
+    return tuple(e for e in evidence.power if e.t >= fault.t and e.plug in shown and e.action in (*OFF, "on"))
 
 
 def proof_of_off(evidence: Evidence) -> Switched | None:
-    """The first line of the broker's audit, from the fault on, that says that the faulted node is off.
-
-    Only the broker can know: it looked at the machine after it acted. What the fence agent told the cluster proves
-    nothing.
-    """
-    return next((entry for entry in attempts(evidence) if entry.ok and entry.after == "off"), None)
-
-
-def first_elsewhere(evidence: Evidence) -> dict[str, tuple[str, float]]:
-    """The first of everything that another node did in the faulted one's place: what → who, and when."""
-    fault = evidence.fault
-    found: dict[str, tuple[str, float]] = {}
-    if poll := first_poll_elsewhere(evidence):
-        found["polled Telegram"] = (poll.node, poll.began)
-    if answer := first_answer_elsewhere(evidence):
-        found["answered for the virtual IP"] = (answer.mac, answer.t)
-    for begin in of(evidence.telegram, Begin):
-        if begin.t >= fault.t and begin.node != fault.node and acts(begin.method):
-            found[f"began {begin.method}"] = (begin.node, begin.t)
-            break
-    return found
+    """The first proof that the node whose loss the drill tells of is off."""
+    node = subject(evidence)
+    return next(iter(proofs_of_off(evidence, node)), None) if node else None
 
 
 def fenced_first(evidence: Evidence) -> Seen:
-    """The faulted node is proven off before another node does anything in its place, and no other node is shot.
+    """Every node that is fenced is proven off before another node does anything in its place, and no other is shot.
 
-    The proof is the power broker's audit: the node was switched off, and then seen off. It stands there before another
-    node first polls Telegram, first answers for the virtual IP, or first does anything else for the bot. The cluster
-    was told so too, and nobody else was switched off.
+    The proof is the power broker's audit: the node was switched off, and then seen off. Those that the drill expects to
+    be fenced are, each with proof, and the cluster was told so; nobody was switched off of whom that is not expected.
+    And at each take-over, however many there are, from a node that had to be fenced for it, the proof stands there
+    before another node first polls Telegram, first answers for the virtual IP, or first does anything else for the bot.
+
+    A node has to be fenced for a take-over when a fault ended it and the drill had not begun to undo anything; when a
+    fence agent had begun to switch it off; when it was lost to the others and had not given its lease back; and, given
+    back or not, when it was fenced for that loss.
     """
-    fault, off, elsewhere = evidence.fault, proof_of_off(evidence), first_elsewhere(evidence)
-    told = [event for event in of(evidence.cluster, Fenced) if event.node == fault.node and event.t >= fault.t]
-    confirmed = any(event.result == "OK" for event in told)
+    fault, expect = evidence.fault, evidence.expect
+    let = {*expect.fenced, *expect.may_be_fenced}
     violations = [
         f"{entry.plug} was switched off by {entry.client or 'somebody'} {since(fault, entry.t)}, "
         "though nothing was wrong with it."
         for entry in evidence.power
-        if entry.action in OFF and entry.plug is not None and entry.plug != fault.node and entry.ok
+        if entry.action in OFF and entry.plug is not None and entry.plug not in let and entry.ok
     ]
-    if off is None:
-        return Seen("no proof that the node was off", [_no_proof(evidence, confirmed), *violations])
-    violations += [
-        f"{node} {what} {since(fault, t)}, before {fault.node} was proven off ({since(fault, off.done)})."
-        for what, (node, t) in elsewhere.items()
-        if t < off.done
-    ]
-    if not confirmed:
-        said = ", ".join(event.result for event in told) or "nothing"
-        violations.append(f"The cluster was not told that {fault.node} is fenced; it was told: {said}.")
-    measured = f"off {since(fault, off.done)}"
-    if elsewhere:
-        lead = min(t for _, t in elsewhere.values()) - off.done
-        measured += f", {abs(lead):.3f} s {'before' if lead >= 0 else 'AFTER'} another node first acted"
-    return Seen(measured, violations)
+    for node in expect.fenced:
+        violations += _fenced_and_told(evidence, node)
+    taken = take_overs(evidence)
+    for what, old, new in taken:
+        violations += _too_early(evidence, what, old, new)
+    return Seen(_measured(evidence, [(old, new) for _, old, new in taken]), violations)
 
 
-def _no_proof(evidence: Evidence, confirmed: bool) -> str:
-    tried = attempts(evidence)
+def take_overs(evidence: Evidence) -> list[tuple[str, Turn, Turn]]:
+    """Every hand-over from one node to another, of the bot's work and of the virtual IP: what the new one did first."""
+    acted = turns(polling.acting(evidence))
+    held = turns(address.moments(address.by_nodes(evidence)))
+    return [
+        (_words(new.moments[0].what), old, new)
+        for runs in (acted, held)
+        for old, new in hand_overs(runs)
+        if new.span.start >= evidence.fault.t
+    ]
+
+
+def _words(what: str) -> str:
+    if what.startswith("answered"):
+        return what
+    return "polled Telegram" if what.lower() == "getupdates" else f"began {what}"
+
+
+def _fenced_and_told(evidence: Evidence, node: str) -> list[str]:
+    fault = evidence.fault
+    told = [event for event in of(evidence.cluster, Fenced) if event.node == node and event.t >= fault.t]
+    confirmed = any(event.result == "OK" for event in told)
+    if not proofs_of_off(evidence, node):
+        return [_no_proof(evidence, node, confirmed)]
+    if confirmed:
+        return []
+    said = ", ".join(event.result for event in told) or "nothing"
+    return [f"The cluster was not told that {node} is fenced; it was told: {said}."]
+
+
+def _no_proof(evidence: Evidence, node: str, confirmed: bool) -> str:
+    tried = attempts(evidence, node)
     why = "the broker was not asked to switch it off"
     if tried:
         last = tried[-1]
         why = f"attempts: {len(tried)}, the last left it {last.after or 'unknown'} ({last.reason or 'no reason given'})"
     but = ". The cluster was told that it is off all the same" if confirmed else ""
-    return f"{evidence.fault.node} was not fenced: the power broker's audit does not show it off; {why}{but}."
+    return f"{node} was not fenced: the power broker's audit does not show it off; {why}{but}."
 
 
-def rejoined(evidence: Evidence) -> Online | None:
-    """The faulted node is back: first said to be online after it was off (or lost, or, knowing neither, faulted)."""
-    fault, off = evidence.fault, _off_if_known(evidence)
-    lost = [e.t for e in of(evidence.cluster, MemberLost) if e.node == fault.node and e.t >= fault.t]
-    gone = max([fault.t, *lost[:1], *([off.done] if off else [])])
-    return next((e for e in of(evidence.cluster, Online) if e.node == fault.node and e.t >= gone), None)
+def _too_early(evidence: Evidence, what: str, old: Turn, new: Turn) -> list[str]:
+    fault, start = evidence.fault, old.span.end - address.period(evidence)
+    if not must_be_off(evidence, old, new):
+        return []
+    proofs = [entry for entry in proofs_of_off(evidence, old.node) if entry.done >= start]
+    if not proofs:
+        if old.node in evidence.expect.fenced:
+            return []  # that it was never fenced has been said
+        return [f"{new.node} {what} {since(fault, new.span.start)}, and {old.node} was never proven off for it."]
+    if proofs[0].done <= new.span.start:
+        return []
+    when = since(fault, proofs[0].done)
+    return [f"{new.node} {what} {since(fault, new.span.start)}, before {old.node} was proven off ({when})."]
 
 
-def _off_if_known(evidence: Evidence) -> Switched | None:
-    return proof_of_off(evidence) if evidence.power_ is not None else None
+def must_be_off(evidence: Evidence, old: Turn, new: Turn) -> bool:
+    """Had the old node to be fenced before the new one may act? See `fenced_first`."""
+    node, begun, end = old.node, old.span.end - address.period(evidence), new.span.start
+    hits = [hit for hit in evidence.drill.faults if node in hit.nodes]
+    for hit in hits:
+        ended = hit.ends_node and begun - 1 <= hit.t
+        if (ended or (node in evidence.expect.fenced and len(hits) == 1)) and hit.t <= end <= mended(evidence, hit.t):
+            return True
+    tries = attempts(evidence, node)
+    if any(begun <= entry.t <= end for entry in tries):
+        return True
+    lost = _lost_by(evidence, node, old.span.start, end)
+    if lost is None:
+        return False
+    back = [event.t for event in of(evidence.cluster, Online) if event.node == node and event.t > lost]
+    fenced_for_it = any(lost <= entry.t < min(back, default=evidence.drill.finished) for entry in tries)
+    return fenced_for_it or not _gave_back(evidence, node, old.span.start, end)
+
+
+def _lost_by(evidence: Evidence, node: str, start: float, end: float) -> float | None:
+    """When the others had lost this node, if at `end` they still had."""
+    said = [
+        event
+        for event in evidence.cluster
+        if isinstance(event, (MemberLost, Member))
+        and event.node == node
+        and event.by != node
+        and start < event.t <= end
+    ]
+    return said[-1].t if said and isinstance(said[-1], MemberLost) else None
+
+
+def _gave_back(evidence: Evidence, node: str, start: float, end: float) -> bool:
+    """Did this node give the writer's lease back, which only a bot that ends in good order does?"""
+    holder: str | None = None
+    for held in of(evidence.lease, Held):
+        if held.how == "released" and holder == node and start <= held.t <= end:
+            return True
+        holder = held.node
+    return False
+
+
+def _measured(evidence: Evidence, taken: Sequence[tuple[Turn, Turn]]) -> str:
+    fault, node, off = evidence.fault, subject(evidence), proof_of_off(evidence)
+    if node is None:
+        shot = sorted({e.plug for e in evidence.power if e.plug and e.t >= fault.t and e.action in OFF and e.ok})
+        return f"nobody was to be fenced; switched off: {', '.join(shot) or 'none'}"
+    if off is None:
+        return "no proof that the node was off"
+    first = [new.span.start for old, new in taken if old.node == node]
+    measured = f"{node} off {since(fault, off.done)}"
+    if first:
+        lead = min(first) - off.done
+        measured += f", {abs(lead):.3f} s {'before' if lead >= 0 else 'AFTER'} another node first acted"
+    return measured
+
+
+def rejoined(evidence: Evidence, node: str | None = None) -> Online | None:
+    """The node (the one that the drill tells of) is back: first online after it was last off, lost or faulted."""
+    node = node or subject(evidence)
+    if node is None:
+        return None
+    gone = _gone(evidence, node)
+    back = [event for event in of(evidence.cluster, Online) if event.node == node and event.t >= gone]
+    return back[0] if back else _whole(evidence, node, gone)
+
+
+def _whole(evidence: Evidence, node: str, gone: float) -> Online | None:
+    """The drill waited until all nodes were online with their routers: then this one was, at the latest."""
+    ended = [step.ended for step in evidence.drill.steps if step.what == "whole" and step.ok]
+    return next((Online(t, node) for t in ended if t is not None and t >= gone), None)
+
+
+def _gone(evidence: Evidence, node: str) -> float:
+    """When this node was last seen to go: proven off, or lost before it came back for the first time."""
+    proofs = proofs_of_off(evidence, node) if evidence.power_ is not None else []
+    off = max((entry.done for entry in proofs), default=evidence.fault.t)
+    return off if proofs else max([evidence.fault.t, *(_losses(evidence, node)[:1])])
+
+
+def _losses(evidence: Evidence, node: str) -> list[float]:
+    return [
+        event.t
+        for event in of(evidence.cluster, MemberLost)
+        if event.node == node and event.by != node and event.t >= evidence.fault.t
+    ]
 
 
 def came_back(evidence: Evidence) -> Seen:
-    """The faulted node rejoins the cluster and stays, and the bot moves once and no more.
+    """Every node that was off or lost comes back, and nothing moves again for it.
 
-    After it was off the node is online again, with its router, and no survivor loses it a second time. The bot stays
-    where it went: only one other node ever polled after the fault. The cluster says the same: that the bot ran on the
-    faulted node before, and at the end runs where it polled last.
+    Each node that was switched off, or lost to the others, is online again after that, with its router started, and is
+    not lost again without another fault. The bot moves no more often than there were faults and heals to move it.
+    Before the first fault and at the end the cluster says that the bot runs on the very node that polls Telegram.
     """
-    fault, back = evidence.fault, rejoined(evidence)
+    fault = evidence.fault
+    gone = [name for name in evidence.drill.nodes if proofs_of_off(evidence, name) or _losses(evidence, name)]
     violations = []
-    if back is None:
-        violations.append(f"{fault.node} did not come back: the cluster never said that it is online again.")
-    lost = of(evidence.cluster, MemberLost)
-    again = [e for e in lost if back is not None and e.t > back.t and e.node == fault.node != e.by]
-    if again:
-        violations.append(f"{fault.node} was lost again {since(fault, again[0].t)}, after it had come back.")
-    pollers = list(dict.fromkeys(p.node for p in evidence.polls() if p.began >= fault.t and p.node != fault.node))
-    if len(pollers) > 1:
-        violations.append(f"The bot moved more than once after one fault: {', then '.join(pollers)} polled.")
-    said = of(evidence.cluster, Active)
+    for node in dict.fromkeys([*evidence.expect.fenced, *gone]):
+        back = rejoined(evidence, node)
+        if back is None:
+            violations.append(
+                f"{node} did not come back: nobody saw it online again, with its router, after it was off."
+            )
+            continue
+        violations += [
+            f"{node} was lost again {since(fault, lost)}, after it had come back."
+            for lost in [t for t in _losses(evidence, node) if t > back.t and not _stirred(evidence, back.t, t)][:1]
+        ]
+    violations += _moves(evidence)
+    violations += _said(evidence)
+    first = rejoined(evidence)
+    if first is not None:
+        return Seen(f"{first.node} online again {since(fault, first.t)}", violations)
+    away = dict.fromkeys([*evidence.expect.fenced, *gone])
+    seen = [node for node in away if rejoined(evidence, node)]
+    return Seen(f"{len(seen)} of {len(away)} nodes that were away seen online again", violations)
+
+
+def _stirred(evidence: Evidence, start: float, end: float) -> bool:
+    """Did a fault come, or go, in between?"""
+    return any(
+        start <= t <= end for hit in evidence.drill.faults for t in (hit.t, hit.healed) if t is not None
+    )  # fmt: skip
+
+
+def _moves(evidence: Evidence) -> list[str]:
+    reckoned = tenures(turns(polling.acting(evidence)), lambda old, new: polling.passed_on(evidence, old, new))
+    went = [evidence.fault.node, *(turn.node for turn in reckoned if turn.span.start >= evidence.fault.t)]
+    path = [node for n, node in enumerate(went) if n == 0 or node != went[n - 1]]
+    may = sum(max(1, len(hit.nodes)) + (hit.healed is not None and not hit.ends_node) for hit in evidence.drill.faults)
+    if len(path) - 1 <= may:
+        return []
+    how = "after one fault" if len(evidence.drill.faults) == 1 else f"after {len(evidence.drill.faults)} faults"
+    polled = ", then ".join(path[1:])
+    if may == 1:
+        return [f"The bot moved more than once {how}: {polled} polled."]
+    return [f"The bot moved more often than {may} times {how}: {polled} polled."]
+
+
+def _said(evidence: Evidence) -> list[str]:
+    fault, said = evidence.fault, of(evidence.cluster, Active)
     first = [event.node for event in said if event.t < fault.t][-1:]
     last = [event.node for event in said if event.t > fault.t][-1:]
+    polled = [poll.node for poll in evidence.polls() if poll.node in evidence.drill.nodes][-1:]
+    violations = []
     if first != [fault.node]:
         violations.append(f"Before the fault the cluster said that the bot ran on {_one(first)}, not on {fault.node}.")
-    if last != pollers[-1:]:
+    if last != polled:
         violations.append(
-            f"At the end the cluster said that the bot runs on {_one(last)}; the last other node to poll Telegram was "
-            f"{_one(pollers[-1:])}."
+            f"At the end the cluster said that the bot runs on {_one(last)}; the last node to poll Telegram was "
+            f"{_one(polled)}."
         )
-    return Seen(f"online again {since(fault, back.t)}" if back else "not seen online again", violations)
+    return violations
 
 
 def _one(nodes: Sequence[str | None]) -> str:

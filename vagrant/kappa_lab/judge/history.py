@@ -1,10 +1,11 @@
 """What a drill leaves behind: the history folder, as the types that the judge and the report read.
 
-One folder, six files, one clock (`t` is epoch seconds everywhere; every container has the host's clock):
+One folder, seven files, one clock (`t` is epoch seconds everywhere; every container has the host's clock):
 
-- `drill.json`      what was to happen: the drill, its fault, the nodes and their addresses, the environment
+- `drill.json`      what was to happen: the drill, its faults, what is expected, the nodes and their addresses
 - `telegram.jsonl`  the Telegram lab server's journal: every request and everything that a user sent or received
-- `wire.jsonl`      the watcher on the service network: each period it asks who has the virtual IP
+- `wire.jsonl`      the watcher on the service network: each period it asks who has the virtual IP, and who serves on it
+- `lease.jsonl`     who held the writer's lease, and which epoch wrote what, from MongoDB's own change stream
 - `power.jsonl`     the power broker's audit: what was switched, and what was seen before and after
 - `cluster.jsonl`   what each cluster node said of the others; merged from several nodes, so not in order of time
 - `records.json`    what MongoDB held at the end
@@ -48,6 +49,8 @@ class Begin(Event):
     method: str
     offset: int | None = None
     timeout: float | None = None
+    carried: bool = False
+    """It was begun before this history: it was still open when the journal was rotated."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,58 @@ class Holder(Event):
     mac: str
 
 
+@dataclass(frozen=True)
+class Served(Event):
+    """Somebody answered a web request to the virtual IP, or nobody did (`status` is None), `ms` after it was asked.
+
+    `node` is what the answer says of who gave it.
+    """
+
+    ms: float
+    status: int | None = None
+    node: str | None = None
+
+
+# -- lease.jsonl
+
+
+@dataclass(frozen=True)
+class Held(Event):
+    """The lease as it stands from `t` on. `at` is MongoDB's own time of it: seconds, and a number within the second."""
+
+    epoch: int
+    at: tuple[int, ...]
+    how: str
+    """`read` when the witness began; then `taken`, `renewed` or `released`."""
+    holder: str | None = None
+
+    @property
+    def node(self) -> str | None:
+        """A holder names itself by node, process, and what tells that process from a later one."""
+        return self.holder.split(" ")[0] if self.holder else None
+
+
+@dataclass(frozen=True)
+class Wrote(Event):
+    """One transaction: `epochs` are those that the documents written carry. `guarded`: it raised the lease's counter,
+    which is how the bot makes sure that its epoch is still the lease's.
+    """
+
+    at: tuple[int, ...]
+    guarded: bool
+    epochs: tuple[int, ...] = ()
+    into: tuple[str, ...] = ()
+    """The collections that were written to, the lease's own left out."""
+
+
+@dataclass(frozen=True)
+class Hole(Event):
+    """MongoDB could not be asked from `t` until `until`. `resumed`: all that had happened meanwhile was read later."""
+
+    until: float
+    resumed: bool
+
+
 # -- power.jsonl
 
 
@@ -215,6 +270,25 @@ class ResourceStopped(Event):
     resource: str
 
 
+@dataclass(frozen=True)
+class Asked(Event):
+    """The cluster asked a node to start, stop, promote or demote a resource."""
+
+    node: str
+    resource: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """An operation on a resource failed, a monitor among them: how a fault of what runs on a node is noticed."""
+
+    node: str
+    resource: str
+    action: str
+    result: str
+
+
 TELEGRAM_EVENTS: Final[Mapping[str, type[Event]]] = {
     "start": Start,
     "begin": Begin,
@@ -227,7 +301,20 @@ TELEGRAM_EVENTS: Final[Mapping[str, type[Event]]] = {
     "dialogue": Dialogue,
     "finish": Finish,
 }
-WIRE_EVENTS: Final[Mapping[str, type[Event]]] = {"start": Watch, "probe": Probe, "answer": Holder, "finish": Finish}
+WIRE_EVENTS: Final[Mapping[str, type[Event]]] = {
+    "start": Watch,
+    "probe": Probe,
+    "answer": Holder,
+    "served": Served,
+    "finish": Finish,
+}
+LEASE_EVENTS: Final[Mapping[str, type[Event]]] = {
+    "start": Start,
+    "lease": Held,
+    "wrote": Wrote,
+    "hole": Hole,
+    "finish": Finish,
+}
 CLUSTER_EVENTS: Final[Mapping[str, type[Event]]] = {
     "member_lost": MemberLost,
     "member": Member,
@@ -236,19 +323,81 @@ CLUSTER_EVENTS: Final[Mapping[str, type[Event]]] = {
     "active": Active,
     "started": ResourceStarted,
     "stopped": ResourceStopped,
+    "asked": Asked,
+    "failed": Failed,
 }
 
 # -- drill.json
 
 
 @dataclass(frozen=True)
+class Injected:
+    """One fault: `t` is taken before it is issued, `done` when it is known to have happened."""
+
+    kind: str
+    t: float
+    done: float
+    on: str = ""
+    nodes: tuple[str, ...] = ()
+    """Whom it hit; empty where it was no node's matter."""
+    healed: float | None = None
+    ends_node: bool = False
+    """Its nodes do nothing from then on."""
+    lasts: bool = True
+    """It is there until it is healed; else it was over when it had happened."""
+
+
+@dataclass(frozen=True)
 class Fault:
-    """`t` is taken before the fault is issued, `done` when it is known to have happened."""
+    """The first fault, as the zero of a drill's time, and the node that had the group just before it."""
 
     kind: str
     node: str
     t: float
     done: float
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A step of the drill, as it went. `why` it was not to be had, where it was not."""
+
+    what: str
+    t: float
+    ok: bool
+    ended: float | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What must hold besides the invariants; see kappa_lab.scenario. Roles are names here."""
+
+    service: str
+    fenced: tuple[str, ...] = ()
+    may_be_fenced: tuple[str, ...] = ()
+    strangers: bool = False
+    predicted: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    typical_s: float
+    worst_s: float
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What `kappa-lab predict` said of this kind of recovery before it was measured."""
+
+    kind: str
+    title: str
+    typical_s: float | None = None
+    worst_s: float | None = None
+    never: str = ""
+    """Why nothing recovers by itself; then there are no sums."""
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -264,12 +413,25 @@ class Drill:
     finished: float
     nodes: Mapping[str, Node]
     vip: str
-    fault: Fault | None = None
-    """None when the drill stopped before it came to its fault."""
+    active: str | None = None
+    """Who had the group just before the first fault; None when the drill did not come to it."""
+    faults: tuple[Injected, ...] = ()
+    steps: tuple[Taken, ...] = ()
+    expect: Expect | None = None
+    prediction: Prediction | None = None
+    tags: tuple[str, ...] = ()
     purpose: str = ""
     seed: int | None = None
     traffic: Mapping[str, object] | None = None
     environment: Mapping[str, object] | None = None
+
+    @property
+    def fault(self) -> Fault | None:
+        """None when the drill stopped before it came to its first fault."""
+        if self.active is None or not self.faults:
+            return None
+        first = self.faults[0]
+        return Fault(first.kind, self.active, first.t, first.done)
 
 
 # -- records.json

@@ -1,4 +1,4 @@
-"""When what happened: the moments of a failover, and how long users waited."""
+"""When what happened: the moments of a recovery, and how long users waited."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -6,31 +6,97 @@ from itertools import pairwise
 
 from kappa_lab.judge.address import first_answer_elsewhere
 from kappa_lab.judge.evidence import Evidence, LackingError, of
-from kappa_lab.judge.fencing import rejoined
+from kappa_lab.judge.fencing import rejoined, subject
 from kappa_lab.judge.history import Answered, Event, Fenced, MemberLost, Reply, Update
+from kappa_lab.judge.intervals import Interval
+from kappa_lab.judge.tolerances import UNDISTURBED_S
+from kappa_lab.judge.turns import mended
 from kappa_lab.judge.verdict import Answers, Timeline
 
 
 def first_answer(evidence: Evidence) -> float | None:
-    """When a user first received something from another node, after the fault (epoch seconds)."""
+    """When users were served again (epoch seconds).
+
+    Where the service moves, that is when one first received something from another node than the one active before the
+    fault. Else it is the end of the longest outage; None when there was none.
+    """
+    if evidence.expect.service == "moves":
+        return elsewhere(evidence)
+    found = outage(evidence)
+    return found.end if found else None
+
+
+def elsewhere(evidence: Evidence) -> float | None:
+    """When a user first received something from another node than the one active before the fault (epoch seconds)."""
+    fault, nodes = evidence.fault, evidence.drill.nodes
+    replies = of(evidence.telegram, Reply)
+    return _earliest(e for e in replies if e.t >= fault.t and e.node != fault.node and e.node in nodes)
+
+
+def outage(evidence: Evidence) -> Interval | None:
+    """The longest stretch after the first fault in which nobody received an answer though somebody waited for one; None
+    when no stretch is longer than UNDISTURBED_S.
+
+    It begins when the first of those who wait in it began to wait, but not before the fault and the answer before it.
+    """
+    return max(outages(evidence), key=lambda stretch: stretch.length, default=None)
+
+
+def outages(evidence: Evidence) -> list[Interval]:
+    """Every such stretch that is longer than UNDISTURBED_S, in order of time."""
     fault = evidence.fault
-    return _earliest(e for e in of(evidence.telegram, Reply) if e.t >= fault.t and e.node != fault.node)
+    served = waits(evidence)
+    received = sorted({sent + wait for sent, wait in served})
+    found = []
+    for before, after in pairwise([-math.inf, *received]):
+        if after <= fault.t or after - max(before, fault.t) <= UNDISTURBED_S:
+            continue
+        waiting = [sent for sent, wait in served if sent < after and sent + wait >= after]
+        start = max(before, fault.t, min(waiting))
+        if after - start > UNDISTURBED_S:
+            found.append(Interval(start, after))
+    return found
+
+
+def heal(evidence: Evidence) -> float | None:
+    """When the drill began to undo its first fault; None when it undid none.
+
+    Who is answered while a fault is being healed may well be answered because of it: so what counts is the beginning.
+    """
+    began = mended(evidence, evidence.fault.t)
+    return began if began < evidence.drill.finished else None
+
+
+def counted_from(evidence: Evidence) -> float:
+    """From when the RTO counts (epoch seconds).
+
+    The first fault; the heal, where the service stops until then; where there were several faults and no more is said
+    of the service, the latest that came before the outage.
+    """
+    expected, found = evidence.expect.service, outage(evidence)
+    if expected == "stops":
+        return heal(evidence) or evidence.fault.t
+    if expected == "moves" or found is None:
+        return evidence.fault.t
+    return max((hit.t for hit in evidence.drill.faults if hit.t <= found.start), default=evidence.fault.t)
+
+
+def rto(evidence: Evidence) -> float | None:
+    """Seconds until users were served again; None when they were not, or never ceased to be."""
+    served = first_answer(evidence)
+    return None if served is None else round(max(0.0, served - counted_from(evidence)), 3)
 
 
 def membership_lost(evidence: Evidence) -> float | None:
-    """When a survivor first said that the faulted node is lost (epoch seconds)."""
-    fault = evidence.fault
-    return _earliest(
-        e for e in of(evidence.cluster, MemberLost) if e.t >= fault.t and e.node == fault.node and e.by != fault.node
-    )
+    """When a survivor first said that the node that the drill tells of is lost (epoch seconds)."""
+    fault, node = evidence.fault, subject(evidence)
+    return _earliest(e for e in of(evidence.cluster, MemberLost) if e.t >= fault.t and e.node == node and e.by != node)
 
 
 def fenced(evidence: Evidence) -> float | None:
-    """When the cluster was first told that the faulted node is off (epoch seconds)."""
-    fault = evidence.fault
-    return _earliest(
-        e for e in of(evidence.cluster, Fenced) if e.t >= fault.t and e.node == fault.node and e.result == "OK"
-    )
+    """When the cluster was first told that the node that the drill tells of is off (epoch seconds)."""
+    fault, node = evidence.fault, subject(evidence)
+    return _earliest(e for e in of(evidence.cluster, Fenced) if e.t >= fault.t and e.node == node and e.result == "OK")
 
 
 def bot_active(evidence: Evidence) -> float | None:
@@ -43,12 +109,13 @@ def bot_active(evidence: Evidence) -> float | None:
         poll.ended
         for poll in evidence.polls()
         if poll.began >= fault.t and poll.node != fault.node and poll.accepted and poll.ended is not None
-    ]
+        and poll.node in evidence.drill.nodes
+    ]  # fmt: skip
     return min(ends, default=None)
 
 
 def timeline(evidence: Evidence) -> Timeline:
-    """All moments, as far as the evidence goes: what no witness saw is None."""
+    """All moments, as far as the evidence goes: what no witness saw, or what there was not, is None."""
 
     def seconds(moment: Callable[[Evidence], float | None]) -> float | None:
         try:

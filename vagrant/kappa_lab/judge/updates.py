@@ -1,5 +1,6 @@
 """Nothing lost, nothing twice, nothing out of order: what users did, against what they received and what is stored."""
 
+import math
 from collections import Counter
 from itertools import pairwise
 
@@ -125,11 +126,29 @@ def repeated(evidence: Evidence) -> Counter[Key]:
     return Counter(event.user for event in of(evidence.telegram, Repeat))
 
 
+def bouts(evidence: Evidence) -> list[tuple[float, int]]:
+    """Faults that overlap, taken together: when each such bout began (epoch seconds), and how many faults it had.
+
+    A fault lasts until it is healed, or to the end; what it leads to may come after the next one has begun.
+    """
+    found: list[tuple[float, int]] = []
+    until = 0.0
+    for hit in sorted(evidence.drill.faults, key=lambda hit: hit.t):
+        if found and hit.t <= until:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((hit.t, 1))
+        until = max(until, hit.healed if hit.healed is not None else evidence.drill.finished)
+    return found
+
+
 def nothing_twice(evidence: Evidence) -> Seen:
     """No place is stored twice, and no chat receives more than one reply again for one fault.
 
     No update stored two places; no dialogue's description stands in MongoDB twice; each place carries an update of the
-    dialogue that described it; and no chat received more than REPEATED_REPLIES replies that it had already.
+    dialogue that described it. A chat receives at most REPEATED_REPLIES replies again in the time after each fault, so
+    at most as many as there were faults, and none before the first; of faults that overlap each may bring its own, for
+    which of them did cannot be told.
     """
     surplus = duplicates(evidence)
     violations = some(
@@ -137,19 +156,31 @@ def nothing_twice(evidence: Evidence) -> Seen:
         "places that are stored more than once",
     )
     violations += some(_wrong_key(evidence), "places under a wrong update")
-    violations += some(
-        [
-            f"User {user} received {count} replies again; for one fault, {REPEATED_REPLIES} may be."
-            for user, count in repeated(evidence).items()
-            if count > REPEATED_REPLIES
-        ],
-        "users with repeated replies",
-    )
+    violations += some(_repeats(evidence), "users with repeated replies")
     again = sum(repeated(evidence).values())
     return Seen(
         f"{len(surplus)} of {len(evidence.records.places)} places stored again; {again} replies received again",
         violations,
     )
+
+
+def _repeats(evidence: Evidence) -> list[str]:
+    fault, found = evidence.fault, []
+    starts = bouts(evidence)
+    for user in repeated(evidence):
+        times = [event.t for event in of(evidence.telegram, Repeat) if event.user == user]
+        if times[0] < fault.t:
+            found.append(f"User {user} received a reply again {since(fault, times[0])}, when nothing had happened.")
+        ends = [start for start, _ in starts[1:]]
+        for (start, faults), end in zip(starts, [*ends, math.inf], strict=True):
+            count = sum(start <= t < end for t in times)
+            if count > faults * REPEATED_REPLIES:
+                may = "one fault" if faults == 1 else f"{faults} faults"
+                found.append(
+                    f"User {user} received {count} replies again from {since(fault, start)} on; for {may}, "
+                    f"{faults * REPEATED_REPLIES} may be."
+                )
+    return found
 
 
 def _wrong_key(evidence: Evidence) -> list[str]:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kappa_lab.judge.history import Fault, Switched
+from kappa_lab.judge.history import Expect, Fault, Injected, Prediction, Switched, Taken
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Seconds from the fault, rounded to milliseconds; None for what was not seen.
+    """Seconds from the first fault, rounded to milliseconds; None for what was not seen, or is not to be seen.
 
-    - `membership_lost`: the first survivor's cluster stack declared the faulted node lost
-    - `fenced`: the cluster was told that the node is off
-    - `vip_up`: another machine first answered for the virtual IP on the wire
-    - `bot_active`: Telegram first accepted a long poll of another node
-    - `first_answer`: a user first received something from another node; this is the RTO
-    - `rejoined`: the faulted node was a member again, with its router started
+    Three tell of the node that the drill takes away: the active one, if it is to be fenced, else the first that is.
+
+    - `membership_lost`: the first survivor's cluster stack declared that node lost
+    - `fenced`: the cluster was told that it is off
+    - `vip_up`: another machine than the active one first answered for the virtual IP on the wire
+    - `bot_active`: Telegram first accepted a long poll of another node than the active one
+    - `first_answer`: users were served again: where the service moves, by another node first; else at the end of the
+      longest outage, if there was one
+    - `rejoined`: that node was a member again, with its router started
     """
 
     membership_lost: float | None = None
@@ -51,11 +54,12 @@ class Timeline:
 class Figures:
     """What was counted; None for what could not be.
 
-    - `poll_overlap_s`: seconds in which two nodes were both polling Telegram
+    - `poll_overlap_s`: seconds in which two nodes were both polling Telegram, without proof that one was over
     - `updates_sent`: what users did
     - `updates_lost`: of these, never answered, or the end of a dialogue whose place is not stored
     - `records_duplicated`: places beyond the first for one update or one dialogue
     - `vip_overlap_s`: seconds in which two machines both held the virtual IP
+    - `replies_repeated`: replies that reached a user who had them already
     """
 
     poll_overlap_s: float | None = None
@@ -63,6 +67,7 @@ class Figures:
     updates_lost: int | None = None
     records_duplicated: int | None = None
     vip_overlap_s: float | None = None
+    replies_repeated: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,20 +92,24 @@ class Verdict:
     purpose: str
     started: float | None
     fault: Fault | None
+    """The first fault, and the node that was active just before it."""
     findings: tuple[Finding, ...]
     timeline: Timeline
     figures: Figures
     answers: Answers | None
     environment: Mapping[str, object]
     switched: tuple[Switched, ...] = ()
-    """What the power brokers were asked to do to the faulted node from the fault on, and what they saw."""
+    """What the power brokers were asked to do from the first fault on, to the active node and to those to be fenced."""
+    faults: tuple[Injected, ...] = ()
+    expect: Expect | None = None
+    steps: tuple[Taken, ...] = ()
+    prediction: Prediction | None = None
+    tags: tuple[str, ...] = ()
+    rto_s: float | None = None
+    """Seconds from the first fault until users were served again; from the heal where the service was to stop until
+    then. None when they were not, or never ceased to be."""
     others: tuple[str, ...] = ()
     """Violations that are no invariant's: what went wrong around the drill."""
-
-    @property
-    def rto_s(self) -> float | None:
-        """Seconds from the fault to the first answer that a user received from another node."""
-        return self.timeline.first_answer
 
     @property
     def violations(self) -> tuple[str, ...]:

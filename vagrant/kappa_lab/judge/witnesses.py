@@ -5,24 +5,41 @@ from itertools import pairwise
 
 from kappa_lab.judge import moments
 from kappa_lab.judge.evidence import Evidence, LackingError, of
-from kappa_lab.judge.history import Active, Answered, Begin, Event, Finish, Member, Online, Probe, Start, Update
+from kappa_lab.judge.fencing import subject
+from kappa_lab.judge.history import (
+    Active,
+    Answered,
+    Begin,
+    Event,
+    Finish,
+    Held,
+    Hole,
+    Member,
+    Online,
+    Probe,
+    Served,
+    Start,
+    Update,
+    Wrote,
+)
 from kappa_lab.judge.intervals import holes
 from kappa_lab.judge.polling import since
-from kappa_lab.judge.tolerances import CLOCK_STEP, LEAST_UPDATES, LEAST_USERS, NODE_FAULTS, WATCHER_HOLE
+from kappa_lab.judge.tolerances import CLOCK_STEP, LEAST_UPDATES, LEAST_USERS, WATCHER_HOLE
 from kappa_lab.judge.verdict import Seen
 
 
 def evidence_whole(evidence: Evidence) -> Seen:
     """Every witness was there, from before the fault until after the end, without a hole.
 
-    No file is missing, empty, cut off or misshapen. The journal and the watcher each began once, before the fault, and
-    ended in good order, after everything that was measured. The watcher asked without a hole longer than WATCHER_HOLE.
-    No clock ran backwards. Every node of the cluster was seen alive. The fault is of a kind that can be judged.
+    No file is missing, empty, cut off or misshapen. The journal, the watcher and the witness of the lease each began
+    once, before the fault, and ended in good order, after everything that was measured. The watcher asked without a
+    hole longer than WATCHER_HOLE; what happened in MongoDB while it could not be asked was read later. No clock ran
+    backwards. Every node of the cluster was seen alive. It is said what is expected of the drill.
     """
     violations = list(evidence.problems)
     if evidence.drill_ is not None and evidence.drill_.fault is None:
         violations.append("drill.json names no fault: the drill did not come to it.")
-    for check in (_kind_known, _spans, _no_holes, _clocks, _all_up):
+    for check in (_can_be_judged, _spans, _no_holes, _nothing_unread, _clocks, _all_up):
         try:
             violations += check(evidence)
         except LackingError:
@@ -30,13 +47,17 @@ def evidence_whole(evidence: Evidence) -> Seen:
     return Seen("all there" if not violations else f"lacking: {len(violations)}", violations)
 
 
-def _kind_known(evidence: Evidence) -> list[str]:
-    drill, fault = evidence.drill, evidence.fault
-    found = []
-    if fault.kind not in NODE_FAULTS:
-        found.append(f"The judge knows no fault of the kind {fault.kind!r} and cannot say what must hold after it.")
-    if fault.node not in drill.nodes:
-        found.append(f"The fault hit {fault.node!r}, which drill.json does not list among the nodes.")
+def _can_be_judged(evidence: Evidence) -> list[str]:
+    drill, found = evidence.drill, []
+    if drill.expect is None:
+        found.append("drill.json does not say what is expected of the drill.")
+    if drill.active is not None and drill.active not in drill.nodes:
+        found.append(f"{drill.active!r} was active, which drill.json does not list among the nodes.")
+    found += [
+        f"A fault hit {node!r}, which drill.json does not list among the nodes."
+        for node in dict.fromkeys(node for hit in drill.faults for node in hit.nodes)
+        if node not in drill.nodes
+    ]
     if len(drill.nodes) < 2:
         found.append(f"drill.json lists too few nodes ({len(drill.nodes)}): there is none that could take over.")
     if len({node.mac.lower() for node in drill.nodes.values()}) < len(drill.nodes):
@@ -72,6 +93,8 @@ def _watchers(evidence: Evidence) -> Iterator[tuple[str, tuple[Event, ...]]]:
         yield "telegram.jsonl", evidence.telegram_
     if evidence.wire_ is not None:
         yield "wire.jsonl", evidence.wire_
+    if evidence.lease_ is not None:
+        yield "lease.jsonl", evidence.lease_
 
 
 def _last_measured(evidence: Evidence) -> float:
@@ -92,25 +115,56 @@ def _no_holes(evidence: Evidence) -> list[str]:
     ]
 
 
+def _nothing_unread(evidence: Evidence) -> list[str]:
+    return [
+        f"MongoDB could not be asked for {hole.until - hole.t:.1f} s, from {since(evidence.fault, hole.t)}, and what "
+        "was written then is unknown."
+        for hole in of(evidence.lease, Hole)
+        if not hole.resumed
+    ]
+
+
+def _in_order(event: Event) -> bool:
+    """Is this line written when its `t` was taken? A carried request's was before; a web answer waits for the round."""
+    return not isinstance(event, Served) and not getattr(event, "carried", False)
+
+
 def _clocks(evidence: Evidence) -> list[str]:
     found = []
-    written = [(name, [event.t for event in events]) for name, events in _watchers(evidence)]
+    written = [
+        (name, [event.t for event in events if _in_order(event)])
+        for name, events in _watchers(evidence)
+        if name != "lease.jsonl"
+    ]
+    own = [event.at for event in evidence.lease_ or () if isinstance(event, (Held, Wrote))]
+    if any(later < earlier for earlier, later in pairwise(own)):
+        found.append("lease.jsonl is not in MongoDB's own order.")
     written.append(("power.jsonl", [entry.done for entry in evidence.power_ or ()]))
     for name, times in written:
         back = max((earlier - later for earlier, later in pairwise(times)), default=0.0)
         if back > CLOCK_STEP:
             found.append(f"The clock of {name} ran backwards, by {back:.3f} s.")
-    drill, fault = evidence.drill, evidence.fault
-    order = (("started", drill.started), ("fault.t", fault.t), ("fault.done", fault.done), ("finished", drill.finished))
-    return found + [
-        f"The clock of drill.json ran backwards: {later} is {before - after:.3f} s before {earlier}."
-        for (earlier, before), (later, after) in pairwise(order)
-        if after < before
-    ]
+    drill = evidence.drill
+    for number, hit in enumerate(drill.faults):
+        name = f"faults[{number}]"
+        order = [("started", drill.started), (f"{name}.t", hit.t), (f"{name}.done", hit.done)]
+        if hit.healed is not None:
+            order.append((f"{name}.healed", hit.healed))
+        order.append(("finished", drill.finished))
+        found += [
+            f"The clock of drill.json ran backwards: {later} is {before - after:.3f} s before {earlier}."
+            for (earlier, before), (later, after) in pairwise(order)
+            if after < before
+        ]
+    return found
 
 
 def _all_up(evidence: Evidence) -> list[str]:
-    """A node lives that is said to be online or active, that says something of another, or that asks Telegram."""
+    """A node lives that is said to be online or active, that says something of another, or that asks Telegram; and each
+    does that the drill waited for until the lab was whole.
+    """
+    if any(step.what == "whole" and step.ok for step in evidence.drill.steps):
+        return []
     alive: set[str | None] = {event.node for event in of(evidence.telegram_ or (), Begin)}
     for event in evidence.cluster:
         alive.add(getattr(event, "by", None))
@@ -123,10 +177,13 @@ def _all_up(evidence: Evidence) -> list[str]:
 def traffic_real(evidence: Evidence) -> Seen:
     """There was something to lose: enough users, who acted before, during and after the fault.
 
-    At least LEAST_USERS users did at least LEAST_UPDATES things in all: some before the fault, and the faulted node
-    answered; some between the fault and the first answer from another node; some after that.
+    At least LEAST_USERS users did at least LEAST_UPDATES things in all: some before the first fault, and the active
+    node answered; some from then on until users were served again, where that took its time; some after that.
     """
     fault, resumed = evidence.fault, moments.first_answer(evidence)
+    moves = evidence.expect.service == "moves"
+    if resumed is None and not moves:
+        resumed = fault.t
     updates = of(evidence.telegram, Update)
     users = {update.user for update in updates}
     before = sum(update.t < fault.t for update in updates)
@@ -137,11 +194,9 @@ def traffic_real(evidence: Evidence) -> Seen:
         violations.append(f"Too few users talked to the bot: {len(users)}; {LEAST_USERS} are the least.")
     if len(updates) < LEAST_UPDATES:
         violations.append(f"Too few updates were sent: {len(updates)}; {LEAST_UPDATES} are the least.")
-    spans = (
-        (before, "before the fault"),
-        (during, "between fault and first answer"),
-        (after, "after the first answer"),
-    )
+    spans = [(before, "before the fault"), (after, "after the first answer" if moves else "after the fault")]
+    if moves or (resumed is not None and resumed > fault.t):
+        spans.insert(1, (during, "between fault and first answer"))
     violations += [f"No user did anything {when}." for count, when in spans if not count]
     if not any(e.node == fault.node and e.t < fault.t for e in of(evidence.telegram, Answered)):
         violations.append(f"{fault.node} answered nobody before the fault: there was no service to lose.")
@@ -161,14 +216,22 @@ MOMENTS = {
 
 
 def timeline_whole(evidence: Evidence) -> Seen:
-    """Every moment from the fault to the node's return was seen.
+    """Every moment that the drill's expectation includes was seen, from the fault to the node's return.
 
-    Their order is judged where it can be exact (see `fencing`): the cluster's own moments are stamped when its log is
-    read, which may be later than what follows from them.
+    Where a node is to be fenced, that it was lost, fenced, and back; where the service is to move, that the address,
+    the poller and the answers came from elsewhere. Their order is judged where it can be exact (see `fencing`): the
+    cluster's own moments are stamped when its log is read, which may be later than what follows from them.
     """
     timeline = moments.timeline(evidence)
-    unseen = [name for name in MOMENTS if getattr(timeline, name) is None]
+    wanted = []
+    if subject(evidence):
+        wanted += ["membership_lost", "fenced", "rejoined"]
+    if evidence.expect.service == "moves":
+        wanted += ["vip_up", "bot_active", "first_answer"]
+    if evidence.expect.service == "stops":
+        wanted.append("first_answer")
+    unseen = [name for name in MOMENTS if name in wanted and getattr(timeline, name) is None]
     return Seen(
-        f"{len(MOMENTS) - len(unseen)} of {len(MOMENTS)} moments seen",
+        f"{len(wanted) - len(unseen)} of {len(wanted)} moments seen",
         [f"Nobody saw {MOMENTS[name]}: {name} is not known." for name in unseen],
     )

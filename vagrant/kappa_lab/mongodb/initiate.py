@@ -21,6 +21,7 @@ from kappa_lab.mongodb import address, keyfile
 from kappa_lab.mongodb.member import SET_NAME
 from kappa_lab.mongodb.scram import MECHANISM, SYSTEM_USER
 from kappa_lab.progress import step
+from kappa_lab.topology import ELECTION_S
 
 DATABASE = "kappa"
 REVOKER = "revokeAnyRole"
@@ -276,7 +277,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--judge-user", default="kappa_judge")
     parser.add_argument("--judge-password-file", type=Path, help="without it no judge is created")
     parser.add_argument("--set-name", default=SET_NAME)
-    parser.add_argument("--election-timeout", type=float, default=2.0, metavar="S", help="electionTimeoutMillis, in s")
+    parser.add_argument(
+        "--election-timeout", type=float, default=ELECTION_S, metavar="S", help="electionTimeoutMillis, in s"
+    )
     parser.add_argument("--within", type=float, default=90.0, metavar="S", help="seconds for all of it")
     given = parser.parse_args(arguments)
     try:

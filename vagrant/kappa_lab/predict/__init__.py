@@ -3,10 +3,11 @@
 from kappa_lab.predict.checks import CHECKS, Warned, warnings
 from kappa_lab.predict.cib import Cib
 from kappa_lab.predict.corosync import Corosync
-from kappa_lab.predict.faults import DRILLS, KINDS, LEASE_S, Given, bound, everything
+from kappa_lab.predict.faults import KINDS, bound, everything
 from kappa_lab.predict.prediction import Part, Prediction
+from kappa_lab.predict.steps import ELECTION_S, LEASE_S, Given
 
 __all__ = [
-    "CHECKS", "DRILLS", "KINDS", "LEASE_S", "Cib", "Corosync", "Given", "Part", "Prediction", "Warned",
+    "CHECKS", "ELECTION_S", "KINDS", "LEASE_S", "Cib", "Corosync", "Given", "Part", "Prediction", "Warned",
     "bound", "everything", "warnings",
 ]  # fmt: skip

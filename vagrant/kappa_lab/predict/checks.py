@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Final
 
 from kappa_lab.predict import fencing
-from kappa_lab.predict.faults import Given
+from kappa_lab.predict.steps import Given
 
 SHORT_TOKEN_S: Final = 1.0
 LONGER_CONSENSUS: Final = 1.5

@@ -53,6 +53,21 @@ class Resource:
     def timeout_s(self, name: str) -> float:
         return next((op.timeout_s for op in self.operations if op.name == name), self.default_timeout_s)
 
+    @property
+    def threshold(self) -> int | None:
+        """So many failures on one node make it leave; None where there may be any number."""
+        given = self.meta.get("migration-threshold", "")
+        return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 1_000_000 else None
+
+    def meta_time(self, name: str) -> float:
+        return seconds(self.meta.get(name, "0"), f"{name} of {self.id}")
+
+    def number(self, parameter: str, default: str) -> int:
+        given = self.parameters.get(parameter, default)
+        if not (given.isascii() and given.isdigit() and len(given) < 7):
+            raise LabError(f"{parameter} of {self.id} is {given[:40]!r}; it must be a whole number.")
+        return int(given)
+
     def time(self, parameter: str, default: str) -> float:
         return seconds(self.parameters.get(parameter, default), f"{parameter} of {self.id}")
 
@@ -75,6 +90,8 @@ class Cib:
     orders: tuple[tuple[str, str], ...]
     """(first, then) of each mandatory, symmetrical order."""
     nodes: tuple[str, ...]
+    ruled: frozenset[str] = frozenset()
+    """Node attributes that a location rule goes by."""
 
     def on(self, name: str, default: bool) -> bool:
         return self.properties[name].lower() in TRUE if name in self.properties else default
@@ -102,6 +119,9 @@ def read(text: str, name: str = "the CIB") -> Cib:
         levels=tuple(sorted((_level(e) for e in configuration.iter("fencing-level")), key=lambda level: level.index)),
         orders=tuple(order for e in configuration.iter("rsc_order") for order in _orders(e)),
         nodes=tuple(e.get("uname", e.get("id", "?")) for e in configuration.iterfind("nodes/node")),
+        ruled=frozenset(
+            one.get("attribute", "") for e in configuration.iter("rsc_location") for one in e.iter("expression")
+        ),
     )
 
 

@@ -17,3 +17,8 @@ REFUSED: Final = Measured(1.0, "measured in the lab: a level that refuses connec
 STARTED: Final = Measured(0.05, "measured in the lab: the three starts of the group took 0.15 s together")
 STOPPED: Final = Measured(0.05, "not measured: taken to be as quick as a start")
 MONITORED: Final = Measured(0.05, "measured: the usual agents' monitors take 3 to 44 ms")
+VOTED: Final = Measured(0.1, "not measured: a vote among three members is a few messages")
+FOUND: Final = Measured(
+    0.5, "the bot's driver looks for half a second, its server selection gives up after 1 s and begins anew"
+)
+FOUND_WORST_S: Final = 5.0

@@ -11,12 +11,14 @@ from typing import Final
 
 from kappa_lab.judge.intervals import Interval, shared
 from kappa_lab.report.markup import Markup, el
-from kappa_lab.report.picture import Lane, Picture
-from kappa_lab.report.words import MOMENTS, offset, phase_number, seconds, short
+from kappa_lab.report.picture import Lane, Picture, Spell
+from kappa_lab.report.words import MOMENTS, cause_number, offset, seconds, short
 
 EM: Final = 0.6
 """Width of a letter, in font sizes: a little more than the usual fonts need."""
 
+MARKS: Final = 12
+"""So many faults and heals have a label of their own."""
 TOP: Final = 6.0
 ROW: Final = 19.0
 """Height of a moment's label."""
@@ -150,13 +152,17 @@ def draw(picture: Picture, span: Interval, form: Format, every_moment: bool, nam
     canvas = Canvas(Axis(span, form))
     labels = _labels(picture, canvas.axis, every_moment)
     y = TOP + ROW * len(labels)
-    if picture.rto is not None:
-        y = _bracket(picture, canvas, y)
+    if picture.recovery is not None:
+        y = _bracket(picture, picture.recovery, canvas, y)
     lanes_top = y
     y = _users(picture, canvas, y)
     for lane in picture.lanes:
         y = _lane(lane, picture, canvas, y)
     _ground(picture, canvas, lanes_top, y)
+    for mark in picture.marks:
+        if canvas.axis.shown([mark.t]):
+            x = canvas.axis(mark.t)
+            canvas.ground.append(el("line", x1=x, y1=lanes_top, x2=x, y2=y, class_=f"moment {mark.kind}"))
     for row, (kind, t, text) in enumerate(labels):
         _moment(canvas, row, kind, t, text, y)
     return el(
@@ -178,7 +184,10 @@ def draw(picture: Picture, span: Interval, form: Format, every_moment: bool, nam
 
 def _labels(picture: Picture, axis: Axis, every: bool) -> list[tuple[str, float, str]]:
     """(kind, when, what to call it), in order of time."""
-    found = [("fault", 0.0, picture.fault)] if picture.fault else []
+    shown = [mark for mark in picture.marks if axis.shown([mark.t])]
+    found = [(mark.kind, mark.t, mark.text) for mark in shown[:MARKS]]
+    if len(shown) > MARKS:  # a storm has more of them than a page has room for: a line is drawn for each all the same
+        found.append(("fault", shown[MARKS].t, f"and {len(shown) - MARKS} faults and heals more"))
     found += [
         (name, t, MOMENTS[name][0])
         for name, t in picture.moments
@@ -192,7 +201,8 @@ def _moment(canvas: Canvas, row: int, kind: str, t: float, text: str, bottom: fl
     x, y, form = canvas.axis(t), TOP + ROW * (row + 0.5), canvas.form
     canvas.shapes.append(el("line", x1=x, y1=y, x2=x, y2=bottom, class_=f"moment {kind}"))
     canvas.shapes.append(el("circle", cx=x, cy=y, r=3.5, class_=f"dot {kind}"))
-    when = "" if kind == "fault" else f" {offset(t)}"
+    when = "" if kind == "fault" and t == 0 else f" {offset(t)}"
+    text = short(text, int((form.width - canvas.width(when) - 20) / (form.font * EM)))
     needed = canvas.width(text + when) + 8
     place, anchor = (x + 8, "start") if x + needed <= form.width else (x - 8, "end")
     if anchor == "end" and x - needed < 0:  # no room on either side
@@ -203,14 +213,14 @@ def _moment(canvas: Canvas, row: int, kind: str, t: float, text: str, bottom: fl
 # -- the wait
 
 
-def _bracket(picture: Picture, canvas: Canvas, y: float) -> float:
-    """The time without an answer, in the colours of where it went, with its length beside it, or above if need be."""
-    form, rto = canvas.form, max(0.0, picture.rto or 0.0)
-    whole = canvas.axis.clip(Interval(0.0, rto))
+def _bracket(picture: Picture, recovery: Interval, canvas: Canvas, y: float) -> float:
+    """What the RTO measures, in the colours of where it went, with its length beside it, or above if need be."""
+    form = canvas.form
+    whole = canvas.axis.clip(recovery)
     if whole is None:
         return y
-    text, size = f"RTO {seconds(rto)}", form.font + 1
-    left, right, needed = whole[0], whole[0] + whole[1], canvas.width(f"RTO {seconds(rto)}", size) + 8
+    text, size = f"RTO {seconds(recovery.length)}", form.font + 1
+    left, right, needed = whole[0], whole[0] + whole[1], canvas.width(text, size) + 8
     if right + needed <= form.width:
         canvas.say(text, right + 8, y + 15.5, "label rto strong", size=size)
     elif left - needed >= 0:
@@ -220,11 +230,11 @@ def _bracket(picture: Picture, canvas: Canvas, y: float) -> float:
         canvas.say(text, middle, y + 13, "label rto strong", "middle", size)
         y += ROW
     canvas.bar("unknown", whole, (y + 4, 14.0), "where this time went is not known")
-    for name, interval in picture.phases:
-        place = canvas.axis.clip(interval)
-        number, length = phase_number(name), seconds(interval.length)
-        canvas.bar(f"p{number}", place, (y + 4, 14.0), f"{name}: {length}")
-        for words in (f"{name} {length}", name):
+    for cause in picture.causes:
+        place = canvas.axis.clip(cause.interval)
+        number, length = cause_number(cause.name), seconds(cause.interval.length)
+        canvas.bar(f"p{number}", place, (y + 4, 14.0), f"{cause.name}: {length}")
+        for words in (f"{cause.name} {length}", cause.name):
             if place and canvas.width(words, form.small) + 8 <= place[1]:
                 canvas.say(words, place[0] + 5, y + 15, f"in{number}", size=form.small)
                 break
@@ -275,32 +285,36 @@ def _lane(lane: Lane, picture: Picture, canvas: Canvas, y: float) -> float:
     if not form.titles_above:
         for words, (top, height) in (("polls", polls), ("virtual IP", address), ("answers", replies)):
             canvas.say(words, axis.start - 8, top + height / 2 + 4, "soft", "end", form.small)
-    _state(canvas, "struck", lane.struck, y, picture.state)
-    _state(canvas, "starting", lane.starting, y, "starting")
+    for spell in lane.spells:
+        _spell(canvas, spell, y)
     canvas.bars("poll", lane.polls, polls, "polling Telegram")
     canvas.ticks("began", lane.began, polls)
     hint = "a request that the node left open when it failed; nobody there waits for the answer"
-    canvas.bar("ghost", axis.clip(lane.left_open), (polls[0] + 0.5, 12.0), hint)
+    for left_open in lane.left_open:
+        canvas.bar("ghost", axis.clip(left_open), (polls[0] + 0.5, 12.0), hint)
     canvas.bars("address", lane.address, address, "answers for the virtual IP")
     canvas.ticks("reply", lane.replies, replies)
-    if lane.off is not None and axis.shown([lane.off]):
-        d = f"M{axis(lane.off):g} {polls[0] - 1:g}l6 7.5l-6 7.5l-6 -7.5z"
-        hint = f"proven off by the power broker {offset(lane.off)}"
+    for off in axis.shown(lane.off):
+        d = f"M{axis(off):g} {polls[0] - 1:g}l6 7.5l-6 7.5l-6 -7.5z"
+        hint = f"proven off by the power broker {offset(off)}"
         canvas.shapes.append(el("path", el("title", hint), d=d, class_="off"))
     return y + LANE + (4 if form.titles_above else 12)
 
 
-def _state(canvas: Canvas, kind: str, interval: Interval | None, y: float, words: str) -> None:
-    """The node as a whole, for some time: hatched when it is struck, shaded when it starts."""
-    place = canvas.axis.clip(interval)
+def _spell(canvas: Canvas, spell: Spell, y: float) -> None:
+    """The node for some time: hatched when it is struck, shaded when it starts, underlined with what it lives with."""
+    place = canvas.axis.clip(spell.interval)
     if place is None:
         return
     x, width = place
-    canvas.bar(kind, place, (y, LANE), words)
-    if kind == "struck":
+    if spell.kind == "afflicted":
+        canvas.bar(spell.kind, place, (y + LANE - 3, 3.0), spell.text)
+        return
+    canvas.bar(spell.kind, place, (y, LANE), spell.text)
+    if spell.kind == "struck":
         canvas.shapes.append(el("path", d="".join(_hatches(x, x + width, y, y + LANE)), class_="hatch"))
-    if canvas.width(words) + 16 <= width:
-        canvas.say(words, x + width / 2, y + LANE - 7, f"label in-{kind}", "middle")
+    if canvas.width(spell.text) + 16 <= width:
+        canvas.say(spell.text, x + width / 2, y + LANE - 7, f"label in-{spell.kind}", "middle")
 
 
 def _hatches(left: float, right: float, top: float, bottom: float) -> Iterable[str]:
@@ -349,8 +363,8 @@ def _ground(picture: Picture, canvas: Canvas, top: float, bottom: float) -> None
         canvas.ground.append(el("line", x1=x, y1=top, x2=x, y2=bottom, class_="grid"))
         half = canvas.width(number) / 2
         canvas.say(number, min(max(x, half), form.width - half), bottom + form.font + 2, "soft", "middle")
-    canvas.say("seconds from the fault", axis.end, bottom + 2 * form.font + 6, "soft", "end")
-    gap = axis.clip(Interval(0.0, max(0.0, picture.rto))) if picture.rto is not None else None
-    if gap:
-        shade = el("rect", x=gap[0], y=top, width=max(gap[1], 1.0), height=bottom - top, class_="gap")
+    since = "seconds from the fault" if len(picture.marks) < 2 else "seconds from the first fault"
+    canvas.say(since, axis.end, bottom + 2 * form.font + 6, "soft", "end")
+    for place in filter(None, map(axis.clip, picture.silent)):
+        shade = el("rect", x=place[0], y=top, width=max(place[1], 1.0), height=bottom - top, class_="gap")
         canvas.ground.append(shade)

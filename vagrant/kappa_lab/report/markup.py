@@ -19,9 +19,14 @@ class Markup(str):
     __slots__ = ()
 
 
+def legal(text: str) -> str:
+    """The same, with a replacement character for what XML cannot hold at all."""
+    return _NOT_XML.sub("\ufffd", text)
+
+
 def escaped(text: str) -> Markup:
-    """Text for any place in a page; what XML cannot hold at all shows as a replacement character."""
-    return Markup(html.escape(_NOT_XML.sub("\ufffd", text), quote=True))
+    """Text for any place in a page."""
+    return Markup(html.escape(legal(text), quote=True))
 
 
 def el(name: str, /, *children: str, **attributes: str | float | None) -> Markup:

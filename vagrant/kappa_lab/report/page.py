@@ -1,73 +1,81 @@
 """report.html: one page that needs nothing but itself."""
 
-import json
-import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import Final
 
 from kappa_lab.judge import Finding, Verdict
 from kappa_lab.judge.evidence import FILES
+from kappa_lab.judge.expecting import SERVICES
+from kappa_lab.judge.history import Expect, Fault, Injected
+from kappa_lab.report import parts, predicted
 from kappa_lab.report.drawing import NARROW, WIDE, draw
 from kappa_lab.report.markup import Markup, el, joined
-from kappa_lab.report.picture import Picture, close_up, phases
-from kappa_lab.report.words import MOMENTS, PHASES, TERMS, count, fault_words, held, offset, phase_number, seconds
+from kappa_lab.report.picture import Picture, close_up
+from kappa_lab.report.words import (
+    CAUSES,
+    MOMENTS,
+    cause_number,
+    count,
+    fault_purpose,
+    held,
+    offset,
+    seconds,
+    wanted,
+)  # fmt: skip
 
-CSS = Path(__file__).with_name("page.css")
+MOST: Final = 5
+"""So many faults after the first are told in words."""
+ROWS: Final = 40
+"""So many things that happened are in sight; what a storm has beyond them is folded in."""
 
 
 def page(verdict: Verdict, picture: Picture | None) -> str:
     """The whole page. `picture` is None when there was nothing to draw."""
-    state = "passed" if verdict.passed else "failed"
-    title = f"{verdict.drill}: {state}"
-    body = el(
-        "main",
+    return parts.document(
+        f"{verdict.drill}: {'passed' if verdict.passed else 'failed'}",
         _header(verdict),
-        *_why(verdict),
-        _tiles(verdict),
-        *_figures(picture),
-        _moments(verdict),
-        _invariants(verdict),
-        *_fencing(verdict),
-        _environment(verdict),
-        _terms(),
+        article(verdict, picture),
+        parts.environment(verdict.environment),
+        parts.terms(),
         _evidence(),
     )
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", title),
-        el("style", Markup(CSS.read_text())),
+
+
+def article(verdict: Verdict, picture: Picture | None) -> Markup:
+    """What is this drill's alone, as a run's page takes it over."""
+    return el(
+        "article",
+        el("p", verdict.purpose, class_="soft") if verdict.purpose else "",
+        el("p", parts.tight(story(verdict, picture))),
+        *_why(verdict),
+        _tiles(verdict, picture),
+        *_figures(picture),
+        _moments(verdict, picture),
+        *predicted.section(verdict, picture.causes if picture else ()),
+        _invariants(verdict),
+        *_steps(verdict),
+        *_fencing(verdict),
     )
-    return f"<!DOCTYPE html>\n{el('html', head, el('body', body), lang='en')}\n"
 
 
 def _header(verdict: Verdict) -> Markup:
-    word = "✓ PASSED" if verdict.passed else "✗ FAILED"
     return el(
         "header",
         el(
             "div",
-            el("p", f"Kappa HA failover drill · {_when(verdict.started)}", class_="eyebrow"),
+            el("p", f"Kappa HA failover drill · {parts.when(verdict.started)}", class_="eyebrow"),
             el("h1", verdict.drill),
-            el("p", verdict.purpose, class_="soft") if verdict.purpose else "",
-            el("p", _tight(story(verdict))),
         ),
-        el("div", word, class_=f"verdict {'passed' if verdict.passed else 'failed'}", style="flex: none"),
+        parts.badge(verdict.passed),
     )
 
 
-def story(verdict: Verdict) -> str:
-    """What happened, in two or three sentences."""
+def story(verdict: Verdict, picture: Picture | None) -> str:
+    """What happened, in a few sentences."""
     fault, figures, answers = verdict.fault, verdict.figures, verdict.answers
     if fault is None:
         return "The drill did not come to its fault."
-    told = [f"At {_clock(fault.t)} {fault.node}, which ran the bot, {fault_words(fault.kind)[0]}."]
-    if verdict.rto_s is None:
-        told.append("No user has been answered by another node since.")
-    else:
-        told.append(f"{seconds(verdict.rto_s)} later a user received the first answer from another node.")
+    told = [*_befell(verdict, fault), _recovery(verdict, picture)]
     if figures.updates_sent is not None and figures.updates_lost is not None:
         lost = "none was lost" if figures.updates_lost == 0 else f"{figures.updates_lost} went lost"
         told.append(f"Of the {figures.updates_sent} things that users did, {lost}.")
@@ -79,6 +87,41 @@ def story(verdict: Verdict) -> str:
     return " ".join(told)
 
 
+def _befell(verdict: Verdict, fault: Fault) -> Iterable[str]:
+    first, *others = verdict.faults
+    yield f"At {parts.clock(first.t)} came {_hit(first)}. {fault_purpose(first.kind)}"
+    if others:
+        more = "; ".join(f"{_hit(one)} ({offset(one.t - fault.t)})" for one in others[:MOST])
+        yield f"After it came {more}{f', and {len(others) - MOST} faults more' if len(others) > MOST else ''}."
+    if fault.node not in first.nodes:
+        yield f"The bot ran on {fault.node}."
+
+
+def _hit(hit: Injected) -> str:
+    return f"{hit.kind} on {', '.join(hit.nodes)}" if hit.nodes else hit.kind
+
+
+def _recovery(verdict: Verdict, picture: Picture | None) -> str:
+    service, rto = verdict.expect.service if verdict.expect else "moves", verdict.rto_s
+    if service == "any" and picture is not None and picture.recovery is not None:
+        often, longest = len(picture.silent), seconds(picture.recovery.length)
+        return (
+            f"Users waited in vain {often} times, the longest {longest}."
+            if often > 1
+            else (f"Once users waited in vain, for {longest}.")
+        )
+    if rto is None:
+        if service == "moves":
+            return "No user has been answered by another node since."
+        if service == "stops":
+            return "Nobody was seen to be served again."
+        return "The service was there all the time: nobody waited while nobody was answered."
+    if service == "moves":
+        return f"{seconds(rto)} later a user received the first answer from another node."
+    since = "after the heal" if service == "stops" else "after the first fault"
+    return f"{seconds(rto)} {since} users were served again."
+
+
 def _why(verdict: Verdict) -> Iterable[Markup]:
     if verdict.passed:
         return
@@ -86,28 +129,34 @@ def _why(verdict: Verdict) -> Iterable[Markup]:
     yield el(
         "section",
         el("h2", "Why it failed"),
-        el("ul", *(el("li", _tight(sentence)) for sentence in sentences)),
+        el("ul", *(el("li", parts.tight(sentence)) for sentence in sentences)),
         class_="why",
     )
 
 
-def _tiles(verdict: Verdict) -> Markup:
+def _tiles(verdict: Verdict, picture: Picture | None) -> Markup:
     figures = verdict.figures
     sent, lost = count(figures.updates_sent), count(figures.updates_lost)
     return el(
         "section",
-        el(
-            "div",
-            el("b", seconds(verdict.rto_s)),
-            el("span", "from the fault to the first answer (RTO)"),
-            class_="tile rto",
-        ),
+        el("div", el("b", _rto(verdict, picture)[0]), el("span", _rto(verdict, picture)[1]), class_="tile rto"),
         _tile(f"{lost} of {sent}", "updates lost", figures.updates_lost),
         _tile(count(figures.records_duplicated), "places stored twice", figures.records_duplicated),
         _tile(seconds(figures.poll_overlap_s, "unknown"), "two nodes polling", figures.poll_overlap_s),
         _tile(seconds(figures.vip_overlap_s, "unknown"), "two holders of the virtual IP", figures.vip_overlap_s),
         class_="tiles",
     )
+
+
+def _rto(verdict: Verdict, picture: Picture | None) -> tuple[str, str]:
+    """The figure, and what it is."""
+    service = verdict.expect.service if verdict.expect else "moves"
+    if service == "any" and picture is not None and picture.recovery is not None:
+        return seconds(picture.recovery.length), "the longest outage, from its beginning (RTO)"
+    if verdict.rto_s is None and service in ("returns", "undisturbed", "any"):
+        return "no outage", "nobody waited while nobody was answered (RTO)"
+    since = "heal" if service == "stops" else "fault"
+    return seconds(verdict.rto_s), f"from the {since} to the first answer (RTO)"
 
 
 def _tile(value: str, words: str, must_be_zero: float | None) -> Markup:
@@ -121,22 +170,22 @@ def _figures(picture: Picture | None) -> Iterable[Markup]:
     if picture is None:
         yield el(
             "section",
-            el("h2", "The failover"),
+            el("h2", "The timeline"),
             el("p", "There is not enough evidence to draw anything.", class_="soft"),
         )
         return
     near = close_up(picture)
     yield el(
         "section",
-        el("h2", "The failover, close up"),
+        el("h2", "Close up"),
         el(
             "p",
-            "From two seconds before the fault until the node is back. Time runs from left to right.",
+            "From two seconds before the first fault until all is as it was. Time runs from left to right.",
             class_="note",
         ),
         el(
             "figure",
-            *(draw(picture, near, form, True, "The failover, close up") for form in (WIDE, NARROW)),
+            *(draw(picture, near, form, True, "Close up") for form in (WIDE, NARROW)),
         ),
         _legend(),
     )
@@ -167,6 +216,7 @@ def _legend() -> Markup:
         key(el("rect", x=1, y=3, width=24, height=8, class_="address"), "answers for the virtual IP"),
         key(el("path", d="M3 1v12M8 1v12M11 1v12M20 1v12", class_="reply"), "an answer reached a user"),
         key(el("path", d="M13 0.5l6 6.5l-6 6.5l-6 -6.5z", class_="off"), "proven off by the power broker"),
+        key(el("rect", x=1, y=6, width=24, height=3, class_="afflicted"), "a fault that the node lives with"),
         key(el("rect", x=1, y=1, width=24, height=12, class_="gap"), "users wait"),
         class_="legend",
     )
@@ -175,47 +225,57 @@ def _legend() -> Markup:
 # -- tables
 
 
-def _table(heads: Iterable[tuple[str, str]], rows: Iterable[Markup]) -> Markup:
-    head = el("thead", el("tr", *(el("th", words, class_=kind or None) for words, kind in heads)))
-    return el("div", el("table", head, el("tbody", *rows), class_="stack"), class_="table")
-
-
-def _moments(verdict: Verdict) -> Markup:
-    rows = [
+def _moments(verdict: Verdict, picture: Picture | None) -> Markup:
+    rows = [row for _, row in sorted(_happened(verdict), key=lambda one: one[0])]
+    heads = (("moment", ""), ("from the fault", "figure"), ("what it means, and who saw it", ""))
+    more = el("details", el("summary", f"and {len(rows) - ROWS} more"), parts.table(heads, rows[ROWS:]))
+    lengths: dict[str, float] = {}
+    for cause in picture.causes if picture else ():
+        lengths[cause.name] = lengths.get(cause.name, 0.0) + cause.interval.length
+    causes = [
         el(
             "tr",
-            el("td", label, class_="name"),
-            el("td", offset(getattr(verdict.timeline, name)), class_="figure"),
-            el("td", words),
-            class_="rto" if name == "first_answer" else None,
-        )
-        for name, (label, words) in MOMENTS.items()
-    ]
-    lengths = dict(phases(verdict))
-    parts = [
-        el(
-            "tr",
-            el("td", el("span", "", class_=f"swatch p{phase_number(name)}"), name, class_="name"),
-            el("td", seconds(lengths[name].length), class_="figure"),
+            el("td", el("span", "", class_=f"swatch p{cause_number(name)}"), name, class_="name"),
+            el("td", seconds(lengths[name]), class_="figure"),
             el("td", words),
         )
-        for name, _, _, words in PHASES
+        for name, words in CAUSES.items()
         if name in lengths
     ]
     waited = (
         [
-            el("h2", "Where the time went", style="margin-top: 22px"),
-            _table((("part", ""), ("length", "figure"), ("what happens", "")), parts),
+            el("h2", "Why users waited", style="margin-top: 22px"),
+            parts.table((("cause", ""), ("length", "figure"), ("what happens", "")), causes),
         ]
-        if parts
+        if causes
         else []
     )
     return el(
         "section",
         el("h2", "What happened when"),
-        _table((("moment", ""), ("from the fault", "figure"), ("what it means, and who saw it", "")), rows),
+        parts.table(heads, rows[:ROWS]),
+        more if len(rows) > ROWS else "",
         *waited,
     )
+
+
+def _happened(verdict: Verdict) -> Iterable[tuple[float, Markup]]:
+    """Every fault, every heal, every moment that was seen or should have been, with when it was."""
+    zero = verdict.faults[0].t if verdict.faults else 0.0
+    for hit in verdict.faults:
+        yield hit.t - zero, _moment(f"fault: {_hit(hit)}", hit.t - zero, fault_purpose(hit.kind), "fault")
+        if hit.healed is not None and hit.lasts and not hit.ends_node:
+            yield hit.healed - zero, _moment(f"healed: {hit.kind}", hit.healed - zero, "The drill undid it.", "heal")
+    due = wanted(verdict)
+    for name, (label, words) in MOMENTS.items():
+        t = getattr(verdict.timeline, name)
+        if t is not None or name in due:
+            kind = "rto" if name == "first_answer" else None
+            yield float("inf") if t is None else t, _moment(label, t, words, kind)
+
+
+def _moment(name: str, t: float | None, words: str, kind: str | None) -> Markup:
+    return el("tr", el("td", name, class_="name"), el("td", offset(t), class_="figure"), el("td", words), class_=kind)
 
 
 def _invariants(verdict: Verdict) -> Markup:
@@ -228,7 +288,7 @@ def _invariants(verdict: Verdict) -> Markup:
             "of itself. What could not be judged counts as broken.",
             class_="note",
         ),
-        _table(
+        parts.table(
             (("invariant", ""), ("judged", ""), ("what must hold", ""), ("what was seen", "")),
             map(_finding, verdict.findings),
         ),
@@ -243,21 +303,67 @@ def _finding(finding: Finding) -> Markup:
         el("td", finding.statement),
         el(
             "td",
-            _tight(finding.measured),
+            parts.tight(finding.measured),
             *(joined(el("br"), el("span", s, class_="soft")) for s in finding.violations[:1]),
         ),
     )
+
+
+def _steps(verdict: Verdict) -> Iterable[Markup]:
+    expect = verdict.expect
+    if expect is None and not verdict.steps:
+        return
+    zero = verdict.fault.t if verdict.fault else verdict.started or 0.0
+    rows = [
+        el(
+            "tr",
+            el("td", step.what, class_="name"),
+            el("td", offset(step.t - zero), class_="figure"),
+            el("td", "✓ done" if step.ok else "✗ NOT DONE", class_="held" if step.ok else "broken"),
+            el(
+                "td",
+                seconds(None if step.ended is None else max(0.0, step.ended - step.t), "not ended"),
+                class_="figure",
+                data_label="took",
+            ),
+            el("td", step.why, class_="soft"),
+        )
+        for step in verdict.steps
+    ]
+    heads = (("step", ""), ("from the fault", "figure"), ("came to pass", ""), ("took", "figure"), ("why not", ""))
+    yield el(
+        "section",
+        el("h2", "What the drill did, and what it expects"),
+        el("p", _expected(expect)) if expect else "",
+        parts.table(heads, rows) if rows else "",
+    )
+
+
+def _expected(expect: Expect) -> str:
+    told = [f"The service {SERVICES.get(expect.service, expect.service)}."]
+    told.append(f"Fenced: {', '.join(expect.fenced) or 'nobody'}.")
+    if expect.may_be_fenced:
+        told.append(f"May be fenced: {', '.join(expect.may_be_fenced)}.")
+    if expect.strangers:
+        told.append("Somebody who is no node of the cluster acts in its place: that is the fault itself.")
+    if expect.predicted:
+        told.append(f"Recovered within what is predicted for {expect.predicted}.")
+    return " ".join(told)
 
 
 def _fencing(verdict: Verdict) -> Iterable[Markup]:
     fault = verdict.fault
     if fault is None or not verdict.switched:
         return
+    plugs = list(dict.fromkeys(entry.plug or "somebody" for entry in verdict.switched))
     rows = [
         el(
             "tr",
             el("td", offset(entry.t - fault.t), class_="figure"),
-            el("td", f"{entry.client or 'somebody'}: {entry.action}"),
+            el(
+                "td",
+                f"{entry.client or 'somebody'}: {entry.action}{f' {entry.plug}' if len(plugs) > 1 else ''}",
+            ),
             el(
                 "td",
                 f"{entry.before or 'unknown'} → {entry.after or 'unknown'}",
@@ -270,28 +376,10 @@ def _fencing(verdict: Verdict) -> Iterable[Markup]:
     ]
     yield el(
         "section",
-        el("h2", f"The power of {fault.node}"),
+        el("h2", f"The power of {', '.join(plugs)}"),
         el("p", "From the power brokers' audit: what they were asked, and what the hypervisor said.", class_="note"),
-        _table((("asked", "figure"), ("by, for", ""), ("state", ""), ("took", "figure"), ("evidence", "")), rows),
+        parts.table((("asked", "figure"), ("by, for", ""), ("state", ""), ("took", "figure"), ("evidence", "")), rows),
     )
-
-
-def _environment(verdict: Verdict) -> Markup:
-    pairs = [
-        el(
-            "div",
-            el("dt", str(name).replace("_", " ")),
-            el("dd", value if isinstance(value, str) else json.dumps(value)),
-        )
-        for name, value in verdict.environment.items()
-    ]
-    nothing = el("p", "Nothing is known of it.", class_="soft")
-    return el("section", el("h2", "What it ran on"), el("dl", *pairs, class_="pairs") if pairs else nothing)
-
-
-def _terms() -> Markup:
-    entries = [el("div", el("dt", term), el("dd", words, class_="soft")) for term, words in TERMS]
-    return el("section", el("h2", "The words used here"), el("dl", *entries, class_="terms"))
 
 
 def _evidence() -> Markup:
@@ -306,23 +394,3 @@ def _evidence() -> Markup:
             "vagrant/kappa_lab/judge/tolerances.py.",
         ),
     )
-
-
-def _tight(text: str) -> str:
-    """No line ends between a number and its seconds."""
-    return re.sub(r"(\d) s\b", "\\1\u00a0s", text)
-
-
-def _when(t: float | None) -> str:
-    return f"{_date(t):%Y-%m-%d %H:%M:%S} UTC" if t is not None and _date(t) else "at an unknown time"
-
-
-def _clock(t: float) -> str:
-    return f"{_date(t):%H:%M:%S} UTC" if _date(t) else "an unknown time"
-
-
-def _date(t: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(t, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None

@@ -11,7 +11,8 @@ def record(verdict: Verdict) -> dict[str, Any]:
 
     Always: drill, passed, rto_s, timeline, invariants, environment; and violations (sentences, empty when passed),
     fault (with its epoch times), started (epoch seconds), answers (how long users waited), each null when unknown;
-    fencing: the power brokers' audit of the faulted node from the fault on (`t` in epoch seconds).
+    fencing: what the power brokers were asked to do from the first fault on (`t` in epoch seconds). Of the drill:
+    faults, steps, expect, prediction and tags, as drill.json has them.
     """
     return {
         "drill": verdict.drill,
@@ -25,4 +26,9 @@ def record(verdict: Verdict) -> dict[str, Any]:
         "started": verdict.started,
         "fencing": [asdict(entry) for entry in verdict.switched],
         "answers": asdict(verdict.answers) if verdict.answers else None,
+        "faults": [asdict(fault) for fault in verdict.faults],
+        "steps": [asdict(step) for step in verdict.steps],
+        "expect": asdict(verdict.expect) if verdict.expect else None,
+        "prediction": asdict(verdict.prediction) if verdict.prediction else None,
+        "tags": list(verdict.tags),
     }

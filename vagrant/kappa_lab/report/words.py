@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from kappa_lab.judge import Finding
+from kappa_lab import faults
+from kappa_lab.judge import Finding, Verdict
 
 MOMENTS: Final = {
     "membership_lost": (
@@ -24,7 +25,7 @@ MOMENTS: Final = {
     ),
     "first_answer": (
         "first answer",
-        "A user receives an answer again. From the fault to here is the RTO. Seen by the Telegram lab server.",
+        "A user receives an answer again. The RTO, from the fault, ends here. Seen by the Telegram lab server.",
     ),
     "rejoined": (
         "node back",
@@ -33,16 +34,22 @@ MOMENTS: Final = {
     ),
 }
 
-PHASES: Final = (
-    ("detection", "fault", "membership_lost", "silence, until the others are sure that the node is gone"),
-    ("fencing", "membership_lost", "fenced", "taking the node's power, and seeing that it is off"),
-    ("takeover", "fenced", "bot_active", "starting the virtual IP, Nginx and the bot on another node"),
-    ("first answer", "bot_active", "first_answer", "from the first accepted poll to the first user answered"),
-)
-"""Where the time to the first answer goes: name, from which moment, to which, and what happens in it."""
+CAUSES: Final = {
+    "detection": "Nobody who could act knew of it: until the cluster saw the first sign.",
+    "transition": "The cluster knew, and decided; Pacemaker's controller may stand still for a second or two.",
+    "fencing": "Taking the node's power, and seeing that it is off.",
+    "stop": "Stopping what has to stop before anything may start.",
+    "start": "Starting the virtual IP, Nginx and the bot, until Telegram accepts a poll.",
+    "first answer": "From the first accepted poll to the first user answered.",
+}
+"""Where the time to the first answer goes, and what happens in it."""
 
 TERMS: Final = (
-    ("RTO", "Recovery time: seconds from the fault to the first answer that a user received afterwards."),
+    (
+        "RTO",
+        "Recovery time: seconds from the fault to the first answer that a user received afterwards; where the "
+        "service is to stay away until the fault is healed, from that heal.",
+    ),
     ("poll", "The bot asks Telegram for updates and waits for them (getUpdates). Telegram serves one poller only."),
     ("update", "One thing that a user did: a message, a tap on a button, a shared location."),
     ("virtual IP", "The one address of the service. It belongs to whichever node is active, never to two."),
@@ -59,24 +66,32 @@ TERMS: Final = (
     ),
 )
 
-FAULTS: Final = {
-    "power-cut": ("lost its power", "power cut", "no power"),
-    "freeze-and-thaw": ("froze", "freeze", "frozen"),
-    "rings-cut": ("lost both rings", "rings cut", "cut off"),
-    "one-way-cut": ("was heard no more on either ring", "one-way cut", "unheard"),
-    "corosync-killed": ("lost its Corosync", "Corosync killed", "out of the cluster"),
-    "level-1-dead": ("lost its power, and the first power broker its life", "power cut, level 1 dead", "no power"),
-}
-"""A fault's kind → what happened to the node, the fault's name, and what the node was from then on."""
+
+def fault_name(kind: str) -> str:
+    """What a label calls a fault."""
+    return kind.replace("-", " ")
 
 
-def fault_words(kind: str) -> tuple[str, str, str]:
-    return FAULTS.get(kind, (f"suffered {kind}", kind, kind))
+def fault_purpose(kind: str) -> str:
+    """What breaks, in a sentence, as the fault itself says it."""
+    known = faults.KINDS.get(kind)
+    return known.purpose if known else f"A fault of the kind {kind}, which this lab does not have."
 
 
-def phase_number(name: str) -> int:
-    """1 for the first phase, and so on: the number of its colour."""
-    return [phase[0] for phase in PHASES].index(name) + 1
+def wanted(verdict: Verdict) -> set[str]:
+    """The moments that must be seen by what the drill expects; others are shown where they were seen."""
+    expect = verdict.expect
+    if expect is None:
+        return set(MOMENTS)
+    names = {"membership_lost", "fenced", "rejoined"} if expect.fenced else set()
+    if expect.service == "moves":
+        names |= {"vip_up", "bot_active", "first_answer"}
+    return names | ({"first_answer"} if expect.service == "stops" else set())
+
+
+def cause_number(name: str) -> int:
+    """1 for the first cause, and so on: the number of its colour."""
+    return list(CAUSES).index(name) + 1
 
 
 def held(finding: Finding) -> str:
@@ -101,3 +116,8 @@ def count(value: int | None) -> str:
 def short(name: str, longest: int = 18) -> str:
     """A name that has room in a picture, whatever it is."""
     return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def printable(line: str) -> str:
+    """Names come from files: none of them may steer the terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)

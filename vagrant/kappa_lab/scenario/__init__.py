@@ -2,7 +2,9 @@
 
 from kappa_lab.scenario.model import SERVICE, Bounds, Expect, Heal, Inject, Scenario, Step, Traffic, WaitFor
 from kappa_lab.scenario.reading import FOLDER, load, names, read
+from kappa_lab.scenario.words import words
 
 __all__ = [
-    "FOLDER", "SERVICE", "Bounds", "Expect", "Heal", "Inject", "Scenario", "Step", "Traffic", "WaitFor", "load", "names", "read",
+    "FOLDER", "SERVICE", "Bounds", "Expect", "Heal", "Inject", "Scenario", "Step", "Traffic", "WaitFor",
+    "load", "names", "read", "words",
 ]  # fmt: skip

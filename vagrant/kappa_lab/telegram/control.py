@@ -5,11 +5,12 @@
                                         "adds"}
     GET    /traffic                    what the people did and wait for
     POST   /traffic/stop               {"timeout_s": 60}: no new dialogues, open ones have so long to finish
-    GET    /fault                      the faults in force
+    GET    /fault                      the faults in force; "met": how many requests met one since all were last ended
     POST   /fault                      {"kind": error|hang|reset|slow|flood, "status", "retry_after", "seconds",
     "per_s",
                                         "count", "when": before|after, "methods": [...], "nodes": [...]}
     DELETE /fault                      end all of them
+    POST   /journal/rotate             end the journal's segment and begin the next; "journal": the ended one's name
     GET    /updates                    how many updates are held, and from which id
     GET    /webhook                    where updates are delivered to
     POST   /people/CHAT_ID             one thing a person does: {"text"} | {"latitude", "longitude"} |
@@ -64,6 +65,7 @@ class Control:
         app.router.add_get("/fault", self._faults)
         app.router.add_post("/fault", self._add_fault)
         app.router.add_delete("/fault", self._clear_faults)
+        app.router.add_post("/journal/rotate", self._rotate)
         app.router.add_get("/updates", self._updates)
         app.router.add_get("/webhook", self._webhook)
         app.router.add_post(r"/people/{chat_id:\d+}", self._do)
@@ -99,7 +101,7 @@ class Control:
         return web.json_response(self.traffic.status())
 
     async def _faults(self, request: web.Request) -> web.Response:
-        return web.json_response({"faults": [fault.json() for fault in self.faults.active()]})
+        return web.json_response({"faults": [fault.json() for fault in self.faults.active()], "met": self.faults.met})
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         body = await _body(request)
@@ -115,6 +117,13 @@ class Control:
         cleared = self.faults.clear()
         self.journal.write("fault", state="off", cleared=cleared)
         return web.json_response({"ok": True, "cleared": cleared})
+
+    async def _rotate(self, request: web.Request) -> web.Response:
+        try:
+            ended = self.journal.rotate()
+        except OSError as error:
+            return _refuse(f"the journal cannot be rotated: {error.strerror or error}", status=409)
+        return web.json_response({"ok": True, "journal": ended.name})
 
     async def _updates(self, request: web.Request) -> web.Response:
         queue, polling = self.bot.queue, self.bot.polling

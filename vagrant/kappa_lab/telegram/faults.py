@@ -111,6 +111,8 @@ class Faults:
         self._active: list[Fault] = []
         # Spent, but a request may still hang in one.
         self._spent: list[Fault] = []
+        self.met = 0
+        """Requests that met a fault since all were last ended."""
 
     def add(self, fault: Fault) -> None:
         self._active.append(fault)
@@ -122,6 +124,7 @@ class Faults:
             fault.cleared.set()
         self._active.clear()
         self._spent.clear()
+        self.met = 0
         return count
 
     def active(self) -> list[Fault]:
@@ -135,6 +138,7 @@ class Faults:
             if fault.kind == "flood" and (not method.startswith("send") or not fault.flooded()):
                 continue
             fault.hits += 1
+            self.met += 1
             if fault.spent():
                 self._active.remove(fault)
                 self._spent.append(fault)

@@ -2,8 +2,8 @@
 
 One pacer lets one person act at a time, `rate_per_s` times a second at most. Of those who are ready two are drawn, and
 the one who is further in their dialogue goes: so people are soon at all its steps, and not all at the same. Stopping
-starts no new dialogue and lets the open ones come to their end; whatever is open when the time is over has failed, and
-says at which step it stood.
+starts no new dialogue and lets the open ones come, faster, to their end; whatever is open when the time is over has
+failed, and says at which step it stood.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from kappa_lab.telegram.people import Action, Person
 Json = dict[str, Any]
 
 FIRST_CHAT_ID = 700_000_000
+HURRY = 4.0
+"""When the traffic is to end, people read and act so many times faster: nothing is measured any more."""
 COUNTED = ("sendMessage", "sendDocument", "sendLocation", "editMessageText")
 
 
@@ -170,7 +172,8 @@ class Traffic:
                 if not any(person.open for person in self._people.values()):
                     return
             if now >= next_at and self._let_one_act(now, rng):
-                next_at = max(next_at + rng.uniform(0.5, 1.5) / plan.rate_per_s, now - 1.0)
+                pace = plan.rate_per_s * (HURRY if self._stop_by is not None else 1)
+                next_at = max(next_at + rng.uniform(0.5, 1.5) / pace, now - 1.0)
             await asyncio.sleep(min(max(next_at - time.monotonic(), 0.002), 0.05))
 
     def _let_one_act(self, now: float, rng: random.Random) -> bool:
@@ -276,6 +279,8 @@ class Traffic:
             self._journal.write("answered", update_id=person.update_id, node=delivery.node, id=delivery.request_id)
         plan = self._plan
         read_s = min(1.0, 0.2 * plan.users / plan.rate_per_s) if plan else 0.0
+        if self._stop_by is not None:
+            read_s /= HURRY
         person.ready_at = time.monotonic() + read_s * person.rng.uniform(0.5, 1.5)
         if person.finished():
             self._counts.dialogues_finished += 1
