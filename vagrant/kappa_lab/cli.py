@@ -33,11 +33,14 @@ def cli() -> None:
 
 
 LABS = {"docker": lab.up, "vagrant": machines.up, "vagrant-docker": machines.up_in_containers}
+LAB_OPTION = click.option(
+    "--lab", "kind", type=click.Choice(tuple(LABS)), default="docker", show_default=True,
+    help="What the nodes are: containers, Vagrant's virtual machines, or its containers.",
+)  # fmt: skip
 
 
 @cli.command()
-@click.option("--lab", "kind", type=click.Choice(tuple(LABS)), default="docker", show_default=True,
-              help="What the nodes are: containers, Vagrant's virtual machines, or its containers.")  # fmt: skip
+@LAB_OPTION
 def up(kind: str) -> None:
     """Bring the lab up and leave it running."""
     if not hypervisor.inside():
@@ -48,10 +51,8 @@ def up(kind: str) -> None:
                     return
                 say(f"What {standing} left is cleared first.")
                 lab.down(quiet=True)
-            if kind == "vagrant":
-                prepared_for_machines()
         if kind == "vagrant":
-            hypervisor.enter()
+            elsewhere(keep=True)
     with lab.sole_user():
         try:
             LABS[kind]("kappa-lab up")
@@ -62,13 +63,18 @@ def up(kind: str) -> None:
         lab.show()
 
 
-def prepared_for_machines() -> None:
+def elsewhere(keep: bool = False) -> NoReturn:
+    """Do this command in the private hypervisor's namespace, and end as it does; `keep` what it brought up."""
+    code = CANNOT
     try:
-        machines.prepare()
-    except BaseException:
-        with drills.uninterrupted():
-            lab.down(quiet=True)
-        raise
+        with lab.sole_user():
+            machines.prepare()
+        code = hypervisor.within()
+    finally:
+        if code or not keep:
+            with drills.uninterrupted(), lab.sole_user():
+                lab.down(quiet=True)
+    sys.exit(code)
 
 
 @cli.command("vagrant", context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -158,12 +164,17 @@ def show_(name: str) -> None:
 @click.option("--all", "all_", is_flag=True, help="Every drill that there is.")
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Run each so often.")
 @click.option("--seed", default=1, show_default=True, help="What the users do is drawn from it; grows by repetition.")
-def run(names: tuple[str, ...], tags: tuple[str, ...], all_: bool, repeat: int, seed: int) -> None:
+@LAB_OPTION
+def run(names: tuple[str, ...], tags: tuple[str, ...], all_: bool, repeat: int, seed: int, kind: str) -> None:
     """Run drills one after the other in a fresh lab; exit 0 only when each passed. Without any named: power-cut."""
     chosen = _chosen(names, tags, all_)
+    if kind == "vagrant":
+        if not hypervisor.inside():
+            elsewhere()
+        chosen = [scenario.slower(one, machines.pace()) for one in chosen]
     plan = [(one, seed + repetition) for repetition in range(repeat) for one in chosen]
     with lab.sole_user():
-        if not drills.run(plan):
+        if not drills.run(plan, LABS[kind]):
             sys.exit(FAILED)
 
 

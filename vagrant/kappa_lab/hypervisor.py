@@ -76,6 +76,11 @@ SET_UP: Final = (
 )
 
 
+NEW: Final = ("unshare", "--mount", "--net", "--propagation", "private", "sh", "-ec", SET_UP)
+AGAIN: Final = (LIBVIRTD, "--pid-file", str(PIDFILE))
+"""In a new namespace, or once more in the one where this program is."""
+
+
 def emulated(settings: Settings) -> bool:
     """Whether machines are emulated: by the settings' word, or for want of KVM. Raises LabError where KVM must be."""
     if settings.machine.profile == "emulated":
@@ -127,13 +132,19 @@ def environment() -> dict[str, str]:
     return {INSIDE: "1", "LIBVIRT_DEFAULT_URI": URI, "PYTHONUNBUFFERED": "1"}
 
 
-def enter() -> None:
-    """Go on in the namespace: the same program with the same arguments takes this one's place, unless it is there."""
-    if inside():
-        return
+def within() -> int:
+    """Run this same program with the same arguments in the namespace, to its end; its exit code.
+
+    It is interrupted when this one is, and cleans up for itself before this returns.
+    """
     sys.stdout.flush()
     argv = command(sys.executable, "-m", "kappa_lab.cli", *sys.argv[1:])
-    os.execvpe(argv[0], argv, {**os.environ, **environment()})  # noqa: S606
+    child = subprocess.Popen(argv, env={**os.environ, **environment()})
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            child.terminate()
 
 
 def virsh(*args: str, doing: str, timeout: float = 60) -> str:
@@ -149,7 +160,7 @@ def start(bound_s: float = 30) -> None:
             raise LabError(
                 f"The program {program} is not installed.", "`sudo make deps-vm` installs what the machines need."
             )
-    stop()
+    stop()  # what is left of one that died
     for folder in (RUN, LOGS, *PLACES.values()):
         folder.mkdir(parents=True, exist_ok=True)
     (FOLDER / "etc" / "qemu.conf").write_text(QEMU_CONF)
@@ -160,7 +171,7 @@ def start(bound_s: float = 30) -> None:
     log = LOGS / "libvirtd.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-ec", SET_UP],
+            AGAIN if inside() else NEW,
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     end = time.monotonic() + bound_s
@@ -197,11 +208,31 @@ def stop(bound_s: float = 30) -> None:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(number, os.WNOHANG)
         time.sleep(0.1)
+    if inside():
+        _empty()
+        return
     for folder in (RUN, FOLDER):
         shutil.rmtree(folder, ignore_errors=True)
     for place in PLACES:
         with contextlib.suppress(OSError):
             Path(place).rmdir()  # one that was made to be mounted over; never one with anything in it
+
+
+def _empty() -> None:
+    """Clear what libvirt kept, and leave the folders that are mounted here: another hypervisor may follow in them."""
+    mounted = {*PLACES.values(), RUN / "cgroup"}
+    for folder in (
+        RUN,
+        FOLDER,
+        *(there for there in PLACES.values() if there.is_relative_to(RUN) or FOLDER in there.parents),
+    ):
+        for entry in folder.iterdir() if folder.is_dir() else ():
+            if entry in mounted or (folder == FOLDER and entry.name in USERS):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 def _ours() -> list[int]:

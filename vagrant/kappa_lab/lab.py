@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from kappa_lab import cluster, disks, engine, hypervisor, images, power, preflight, secrets
+from kappa_lab import cluster, disks, engine, hypervisor, images, power, preflight, reach, secrets
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, DRILLS, LOCK, LOGS, ROOT, RUN, STATE
@@ -80,14 +80,19 @@ def marked() -> str | None:
 
 def _left() -> bool:
     """Is there anything that a lab leaves when nobody takes it down?"""
-    return any(folder.exists() for folder in (RUN, STATE, hypervisor.RUN, hypervisor.FOLDER))
+    around = () if hypervisor.inside() else (hypervisor.RUN, hypervisor.FOLDER)
+    return any(folder.exists() for folder in (RUN, STATE, *around))
 
 
 def stands() -> bool:
-    """Is the engine up and every container of the lab running?"""
+    """Is the engine up and every container of the lab running, and every machine where its nodes are machines?"""
     if engine.pid() is None or not engine.answers():
         return False
     states = docker("ps", "-a", "--format", "{{.State}}", doing="listing the lab's containers").split()
+    if not reach.are_machines():
+        return len(states) == CONTAINERS and set(states) == {"running"}
+    with contextlib.suppress(LabError):
+        states += [reach.state(node.container, f"asking for {node.name}") for node in NODES]
     return len(states) == CONTAINERS and set(states) == {"running"}
 
 

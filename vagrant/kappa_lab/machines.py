@@ -20,6 +20,7 @@ from kappa_lab.progress import step
 from kappa_lab.run import last_line
 from kappa_lab.topology import NETWORKS, NODES, Node
 
+BOOTS: Final = 1.5
 SERVICES: Final = ("mongo1", "mongo2", "mongo3", "telegram", "watcher", "lease")
 
 
@@ -45,6 +46,7 @@ def up(by: str) -> None:
     chosen = settings.load()
     slow = hypervisor.emulated(chosen)
     lab.lay_out(by, kind="vagrant")
+    hypervisor.start()  # it may be the second lab of this run
     with step("starting a private container engine"):
         engine.start()
     tags = images.ensure(["services"])
@@ -88,6 +90,11 @@ def become_vagrant(words: tuple[str, ...]) -> None:
     if lab.marked() is None:
         raise LabError("No lab is up.", "`sudo make vm-up` starts one of machines.")
     vagrant.of_containers(lab.compose_environment(images.tags())).become(words)
+
+
+def pace() -> float:
+    """So many times longer than in the lab of containers each stage of a drill may take: a machine has to boot."""
+    return forming.SLOWER if hypervisor.emulated(settings.load()) else BOOTS
 
 
 def settle(slow: bool) -> None:

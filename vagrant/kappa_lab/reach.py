@@ -1,11 +1,13 @@
 """How the lab reaches a node that is a machine: what it says to a container, carried out by ssh and virsh.
 
-The lab speaks of its nodes in the container engine's words: exec, kill, pause, unpause, start. `carry_out` understands
+The lab speaks of its nodes in the container engine's words: exec, kill, stop, pause and so on. `carry_out` understands
 these for a node that is a virtual machine; whatever else is asked of one is refused by name.
 """
 
+import contextlib
 import json
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +41,15 @@ class Asked:
     command: tuple[str, ...] = ()
     user: str = "root"
     detached: bool = False
+    within_s: int = 10
+    """Of `stop`: how long it may take to shut down before it loses its power."""
 
 
 VERBS: Final = {"kill": "destroy", "pause": "suspend", "unpause": "resume", "start": "start"}
-"""What a container's words are to a domain. `kill` is a power cut, as `stop` is none; so `stop` is not among them."""
+"""What a container's words are to a domain. `kill` is a power cut."""
+
+QUESTIONS: Final = {"{{.State.Running}}": "running", "{{.State.Status}}": "status"}
+"""What may be asked of a node by `inspect`. There is no process of it on the host to ask for."""
 
 
 def of_node(args: Sequence[str]) -> Asked | None:
@@ -55,23 +62,36 @@ def of_node(args: Sequence[str]) -> Asked | None:
     if at is None:
         return None
     verb, options, node, rest = args[0], list(args[1:at]), containers[args[at]], tuple(args[at + 1 :])
-    refused = LabError(f"A machine cannot be asked to `{' '.join(args[:at])}`: {node} is one.")
     if verb == "exec":
         user, detached = "root", False
         while options:
-            option = options.pop(0)
-            if option in ("-u", "--user") and options:
-                user = options.pop(0)
-            elif option in ("-d", "--detach"):
-                detached = True
-            elif option not in ("-i", "--interactive"):
-                raise refused
+            match options:
+                case ["-u" | "--user", user, *options]:
+                    pass
+                case ["-d" | "--detach", *options]:
+                    detached = True
+                case ["-i" | "--interactive", *options]:
+                    pass
+                case _:
+                    raise _refused(args[: at + 1], node)
         return Asked(verb, node, rest, user, detached)
-    if verb == "kill" and options in (["--signal", "KILL"], ["-s", "KILL"], []) and not rest:
-        return Asked(verb, node)
-    if verb in VERBS and verb != "kill" and not options and not rest:
-        return Asked(verb, node)
-    raise refused
+    match (verb, options, rest):
+        case ("kill", [] | ["-s" | "--signal", "KILL"], ()) | ("pause" | "unpause" | "start", [], ()):
+            return Asked(verb, node)
+        case ("stop", ["-t", seconds], ()) if seconds.isdigit():
+            return Asked(verb, node, within_s=int(seconds))
+        case ("inspect", ["--format", question], ()) if question in QUESTIONS:
+            return Asked(QUESTIONS[question], node)
+    raise _refused(args[: at + 1], node)
+
+
+def _refused(words: Sequence[str], node: str) -> LabError:
+    return LabError(f"A machine cannot be asked to `{' '.join(words)}`: {node} is one.")
+
+
+def shell(name: str) -> list[str]:
+    """What runs a command as the machine's root, where no word of it needs quoting."""
+    return hypervisor.command("ssh", "-F", SSH_CONFIG, name, "sudo", "-n", "--")
 
 
 def ssh(asked: Asked, config: Path = SSH_CONFIG) -> list[str]:
@@ -86,11 +106,54 @@ def ssh(asked: Asked, config: Path = SSH_CONFIG) -> list[str]:
 def carry_out(
     asked: Asked, run: Callable[..., str], doing: str, timeout: float, log: Path | None, stdin: str | None
 ) -> str:
-    """Do what is asked of a machine. Raises LabError."""
-    if asked.verb == "exec":
-        return run(hypervisor.command(*ssh(asked)), doing=doing, timeout=timeout, log=log, stdin=stdin)
+    """Do what is asked of a machine; what the container engine would print. Raises LabError."""
     domain = next(node.container for node in NODES if node.name == asked.node)
+    match asked.verb:
+        case "exec":
+            return run(hypervisor.command(*ssh(asked)), doing=doing, timeout=timeout, log=log, stdin=stdin)
+        case "running":
+            return "false\n" if state(domain, doing) == "exited" else "true\n"
+        case "status":
+            return f"{state(domain, doing)}\n"
+        case "stop":
+            return _stop(asked, domain, run, doing)
     return hypervisor.virsh(VERBS[asked.verb], domain, doing=doing, timeout=timeout)
+
+
+def state(domain: str, doing: str) -> str:
+    """A machine's state in the engine's words: running, paused or exited."""
+    said = hypervisor.virsh("domstate", domain, doing=doing).strip()
+    return {"running": "running", "paused": "paused", "shut off": "exited"}.get(said, said)
+
+
+def _stop(asked: Asked, domain: str, run: Callable[..., str], doing: str) -> str:
+    """Shut it down in good order; cut its power when that takes too long, as an engine would."""
+    end = time.monotonic() + asked.within_s
+    with contextlib.suppress(LabError):  # the connection may end before the answer
+        run(hypervisor.command(*ssh(Asked("exec", asked.node, ("systemctl", "poweroff")))), doing=doing, timeout=15)
+    while state(domain, doing) != "exited":
+        if time.monotonic() > end:
+            return hypervisor.virsh("destroy", domain, doing=doing)
+        time.sleep(0.2)
+    return ""
+
+
+def tap(domain: str, mac: str) -> str:
+    """The host's end of the machine's interface with this hardware address."""
+    shown = hypervisor.virsh("domiflist", domain, doing=f"listing the interfaces of {domain}")
+    found = tap_of(shown, mac)
+    if not found:
+        raise LabError(f"{domain} has no interface {mac} on this host.")
+    return found
+
+
+def tap_of(shown: str, mac: str) -> str:
+    """The interface of this hardware address in what `virsh domiflist` shows; "" when it is off or has none."""
+    for line in shown.splitlines():
+        words = line.split()
+        if len(words) == 5 and words[4].lower() == mac.lower() and words[0] != "-":
+            return words[0]
+    return ""
 
 
 def ssh_config(addresses: dict[str, str], key: Path, sockets: Path) -> str:

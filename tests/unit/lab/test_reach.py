@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kappa_lab import engine, forming, hypervisor, lab, power, reach, vagrant
+from kappa_lab import engine, forming, hypervisor, lab, power, reach, scenario, vagrant
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ROOT
 from kappa_lab.topology import NODES
@@ -23,6 +23,9 @@ from kappa_lab.topology import NODES
         ("pause kappa-lab-node1", reach.Asked("pause", "node1")),
         ("unpause kappa-lab-node1", reach.Asked("unpause", "node1")),
         ("start kappa-lab-node1", reach.Asked("start", "node1")),
+        ("stop -t 60 kappa-lab-node1", reach.Asked("stop", "node1", within_s=60)),
+        ("inspect --format {{.State.Running}} kappa-lab-node1", reach.Asked("running", "node1")),
+        ("inspect --format {{.State.Status}} kappa-lab-node1", reach.Asked("status", "node1")),
         ("exec kappa-lab-mongo1 python", None),
         ("ps -a", None),
         ("kill --signal KILL kappa-lab-mongo1", None),
@@ -36,7 +39,9 @@ def test_what_is_asked_of_whom(said: str, asked: reach.Asked | None) -> None:
     "said",
     [
         "kill --signal TERM kappa-lab-node1",
-        "stop -t 5 kappa-lab-node1",
+        "stop kappa-lab-node1",
+        "kill -s HUP kappa-lab-node1",
+        "top kappa-lab-node1 -eLo pid",
         "inspect --format {{.State.Pid}} kappa-lab-node1",
         "exec --privileged kappa-lab-node1 true",
         "pause kappa-lab-node1 kappa-lab-node2",
@@ -96,6 +101,46 @@ def test_the_brokers_switch_what_the_nodes_are(monkeypatch: pytest.MonkeyPatch, 
     text = power.configuration(power.BROKERS[0], tmp_path)
     assert tomllib.loads(text)["driver"] == {"kind": "libvirt", "uri": "qemu:///system"}
     assert config is not None
+
+
+@pytest.mark.parametrize(
+    ("domain", "running", "status"),
+    [("running", "true", "running"), ("paused", "true", "paused"), ("shut off", "false", "exited")],
+)
+def test_a_machines_state_is_told_in_the_engines_words(
+    monkeypatch: pytest.MonkeyPatch, domain: str, running: str, status: str
+) -> None:
+    """A frozen one has power; taking it for one that is off would leave it frozen."""
+    monkeypatch.setattr(hypervisor, "virsh", lambda *_, **__: f"{domain}\n\n")
+    for question, answer in (("running", running), ("status", status)):
+        said = reach.carry_out(reach.Asked(question, "node1"), lambda *_, **__: "", "x", 1, None, None)
+        assert said.strip() == answer
+
+
+def test_a_machine_that_does_not_shut_down_loses_its_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def virsh(*words: str, **_: object) -> str:
+        asked.append(words[0])
+        return "running\n"
+
+    monkeypatch.setattr(hypervisor, "virsh", virsh)
+    monkeypatch.setenv(hypervisor.INSIDE, "1")
+    reach.carry_out(reach.Asked("stop", "node1", within_s=0), lambda *_, **__: "", "x", 1, None, None)
+    assert asked == ["domstate", "destroy"]
+
+
+SHOWN = """\
+ vnet4   network   kappa-vagrant   virtio   52:54:00:aa:bb:cc
+ vnet5   bridge    kappa-lan       virtio   02:42:0a:4d:00:0b
+ -       bridge    kappa-ring0     virtio   02:42:0a:4d:01:0b
+"""
+
+
+def test_the_other_end_of_a_machines_cable_is_found_by_its_address() -> None:
+    assert reach.tap_of(SHOWN, "02:42:0A:4D:00:0B") == "vnet5"
+    assert reach.tap_of(SHOWN, "02:42:0a:4d:01:0b") == "", "a machine that is off has no cable"
+    assert reach.tap_of(SHOWN, "02:42:0a:4d:02:0b") == ""
 
 
 SSH_CONFIG = """Host node1
@@ -170,6 +215,21 @@ def test_where_all_is_slower_every_time_out_is_longer() -> None:
     told = [(op.get("interval"), op.get("timeout")) for op in tree.iter("op")]
     assert told == [("40s", "20s"), ("0s", "4min")]
     assert tree.find("crm_config/cluster_property_set/nvpair[@name='stonith-timeout']").get("value") == "160s"  # type: ignore[union-attr]
+
+
+def test_a_slower_drill_waits_longer_and_breaks_the_same() -> None:
+    given = scenario.load("power-cut")
+    slow = scenario.slower(given, 4)
+    assert slow.bounds.rejoin_s == 4 * given.bounds.rejoin_s
+    waits = [(a, b) for a, b in zip(given.steps, slow.steps, strict=True) if isinstance(a, scenario.WaitFor)]
+    assert waits
+    for before, after in waits:
+        assert isinstance(after, scenario.WaitFor)
+        assert (after.within_s, after.not_for_s) == (4 * before.within_s, before.not_for_s)
+    assert [s for s in slow.steps if not isinstance(s, scenario.WaitFor)] == [
+        s for s in given.steps if not isinstance(s, scenario.WaitFor)
+    ]
+    assert (slow.traffic, slow.expect) == (given.traffic, given.expect)
 
 
 def test_kvm_that_was_asked_for_and_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
