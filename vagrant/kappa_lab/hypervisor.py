@@ -155,11 +155,6 @@ def start(bound_s: float = 30) -> None:
     """Start the hypervisor unless it runs; return when it answers. Raises LabError with its own last words."""
     if pid() is not None and answers():
         return
-    for program in (LIBVIRTD, "/usr/bin/virsh", "/usr/bin/qemu-system-x86_64", "/usr/sbin/dnsmasq", "/usr/bin/vagrant"):
-        if not Path(program).exists():
-            raise LabError(
-                f"The program {program} is not installed.", "`sudo make deps-vm` installs what the machines need."
-            )
     stop()  # what is left of one that died
     for folder in (RUN, LOGS, *PLACES.values()):
         folder.mkdir(parents=True, exist_ok=True)
@@ -220,6 +215,10 @@ def stop(bound_s: float = 30) -> None:
 
 def _empty() -> None:
     """Clear what libvirt kept, and leave the folders that are mounted here: another hypervisor may follow in them."""
+    for interface in Path("/sys/class/net").iterdir():  # here there are none but the lab's
+        if interface.name != "lo":
+            with contextlib.suppress(LabError):
+                run(["ip", "link", "delete", interface.name], doing=f"removing {interface.name}")
     mounted = {*PLACES.values(), RUN / "cgroup"}
     for folder in (
         RUN,

@@ -28,6 +28,7 @@ def prepare() -> None:
     """Outside the namespace, where there may be a network: build box and images, then start the hypervisor."""
     chosen = settings.load()
     preflight.check()
+    preflight.machines(len(NODES), chosen.machine.memory_mb)
     hypervisor.emulated(chosen)
     if not chosen.machine.box:
         box.build(chosen)

@@ -27,6 +27,7 @@ COMMON: Final = {
     "VAGRANT_BOX_UPDATE_CHECK_DISABLE": "1",
     "KAPPA_PYTHON": sys.executable,
     "KAPPA_STATE": str(STATE),
+    "KAPPA_LOGS": str(LOGS),
 }
 
 
@@ -81,7 +82,7 @@ def of_containers(compose: Mapping[str, str]) -> Vagrant:
 REASONS: Final = (
     (
         r"Timed out while waiting for the machine to boot|Timed out .*waiting",
-        "A machine does not boot; it may want more memory_mb in lab.toml, and `virsh console` shows what it says.",
+        f"A machine does not boot: what it says is in {LOGS}/NODE-console.log. It may want more memory_mb in lab.toml.",
     ),
     (r"No space left on device", "The disk is full; KAPPA_BUILD_DIR can name a folder on another one."),
     (r"Cannot allocate memory", "There is not enough memory for the machines; see memory_mb in lab.toml."),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kappa_lab import engine, forming, hypervisor, lab, power, reach, scenario, vagrant
+from kappa_lab import engine, forming, hypervisor, lab, power, preflight, reach, scenario, vagrant
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ROOT
 from kappa_lab.topology import NODES
@@ -160,7 +160,8 @@ def test_vagrant_says_where_the_machines_are() -> None:
 
 
 def test_a_known_failure_of_vagrants_has_its_reason() -> None:
-    assert "memory_mb" in vagrant.why("Timed out while waiting for the machine to boot. This means")
+    assert "NODE-console.log" in vagrant.why("Timed out while waiting for the machine to boot. This means")
+    assert "KAPPA_BUILD_DIR" in vagrant.why("cannot write: No space left on device")
     assert vagrant.why("something else") == ""
 
 
@@ -248,3 +249,38 @@ def test_the_vagrantfile_has_no_address_of_its_own() -> None:
     text = (ROOT / "vagrant" / "Vagrantfile").read_text()
     assert "10.77." not in text
     assert "kappa_lab.topology" in text
+
+
+def test_too_little_memory_for_machines_is_said_before_any_boots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "MACHINES_NEED", ())
+    with pytest.raises(LabError, match=r"the lab needs 2931\.7 GiB\. Less memory_mb"):
+        preflight.machines(3, 10**6)
+
+
+def test_what_machines_need_and_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "MACHINES_NEED", ("/usr/bin/no-such-hypervisor",))
+    with pytest.raises(LabError, match=r"/usr/bin/no-such-hypervisor is not installed\. `sudo make deps-vm`"):
+        preflight.machines(3, 768)
+
+
+def test_an_interrupted_command_waits_for_the_one_that_it_runs_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would pull the ground from under what is still cleaning up."""
+
+    class Child:
+        waited = 0
+        terminated = False
+
+        def wait(self) -> int:
+            self.waited += 1
+            if self.waited == 1:
+                raise KeyboardInterrupt
+            return 130
+
+        def terminate(self) -> None:
+            self.terminated = True
+
+    child = Child()
+    monkeypatch.setattr(hypervisor, "command", lambda *words: list(map(str, words)))
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: child)
+    assert hypervisor.within() == 130
+    assert child.terminated
