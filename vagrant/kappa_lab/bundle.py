@@ -81,9 +81,37 @@ def digest(paths: Iterable[Path], extra: str = "") -> str:
     return total.hexdigest()[:12]
 
 
-def wheels(names_left_out: frozenset[str], to: Path) -> None:
+PYTHONS: Final = {"bookworm": "3.11", "trixie": "3.13"}
+"""Each release's own Python; this machine's wheels are for the first."""
+
+
+def wheels_of(release: str) -> Path:
+    """The folder of wheels for the nodes' Python, of the same pins; fetched when it is not there. Raises LabError."""
+    if release == "bookworm":
+        return WHEELS
+    folder = CACHE / f"wheels-{release}-{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]}"
+    if folder.exists():
+        return folder
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        wanted = Path(scratch) / "requirements.txt"
+        wanted.write_text(requirements_without(NODE_LEAVES_OUT))
+        half = Path(scratch) / "wheels"
+        run(
+            [
+                sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--require-hashes",
+                "--only-binary=:all:", "--python-version", PYTHONS[release], "-r", wanted, "-d", half,
+            ],
+            doing=f"Fetching what {release}'s Python needs",
+            hint="Is the Python package index reachable?",
+            log=LOGS / "wheels.log",
+        )  # fmt: skip
+        half.rename(folder)
+    return folder
+
+
+def wheels(names_left_out: frozenset[str], to: Path, release: str = "bookworm") -> None:
     to.mkdir()
-    for wheel in WHEELS.iterdir():
+    for wheel in wheels_of(release).iterdir():
         if wheel.name.split("-")[0].lower().replace("_", "-") not in names_left_out:
             os.link(wheel, to / wheel.name)
 
@@ -118,11 +146,14 @@ def own_wheel(to: Path) -> None:
         )
 
 
-def fill(folder: Path, dist: Path | None = None) -> None:
-    """Put a node's bundle into `folder`, which is there. `dist` is the project's wheel where it was built before."""
+def fill(folder: Path, dist: Path | None = None, release: str = "bookworm") -> None:
+    """Put the bundle of a node of this Debian release into `folder`, which is there.
+
+    `dist` is the project's wheel where it was built before.
+    """
     shutil.copytree(PROVISION, folder / "provision", ignore=IGNORED)
     (folder / "requirements.txt").write_text(requirements_without(NODE_LEAVES_OUT))
-    wheels(NODE_LEAVES_OUT, folder / "wheels")
+    wheels(NODE_LEAVES_OUT, folder / "wheels", release)
     for room in ("resource_agents", "stonith"):
         shutil.copytree(ROOT / room, folder / "agents" / room, ignore=IGNORED)
     shutil.copytree(ROOT / "crm_configs", folder / "crm_configs", ignore=IGNORED)

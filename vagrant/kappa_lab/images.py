@@ -12,9 +12,11 @@ from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, LOGS, ROOT
 from kappa_lab.progress import step
 from kappa_lab.run import run
+from kappa_lab.topology import SETTINGS
 
-BASE = "debian:bookworm-slim"
-SUITE = "bookworm"
+SERVICES_RELEASE = "bookworm"
+"""What stands beside the cluster stays on the release that its mongod is for."""
+
 IMAGES = ROOT / "vagrant" / "images"
 
 
@@ -22,30 +24,36 @@ def exists(tag: str) -> bool:
     return bool(docker("images", "-q", tag, doing="looking for built images").strip())
 
 
-def _base() -> None:
+def _base(release: str) -> None:
     """An ordinary Debian base image made from Debian's own packages (there is no image registry to ask)."""
-    if exists(BASE):
+    tag = base_of(release)
+    if exists(tag):
         return
-    tarball = CACHE / "base.tar"
+    tarball = CACHE / f"base-{release}.tar"
     if not tarball.exists():
-        with step("making a Debian base system from packages"):
+        with step(f"making a Debian base system ({release}) from packages"):
             # written beside and renamed: an interrupted run leaves no half tarball that the next one would trust
-            half = CACHE / "base.half.tar"
+            half = CACHE / f"base-{release}.half.tar"
             run(
-                ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", SUITE, half],
+                ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", release, half],
                 doing="Making the Debian base system",
                 hint="Are Debian's packages reachable (apt-get update), and is there room on the disk?",
                 log=LOGS / "mmdebstrap.log",
             )
             half.rename(tarball)
     with step("importing it as an image"):
-        docker("import", tarball, BASE, doing="Importing the base image", log=LOGS / "import.log")
+        docker("import", tarball, tag, doing="Importing the base image", log=LOGS / "import.log")
     tarball.unlink()
 
 
-def _build(name: str, tag: str, context: Path) -> None:
+def base_of(release: str) -> str:
+    return f"debian:{release}-slim"
+
+
+def _build(name: str, tag: str, context: Path, release: str) -> None:
     docker(
-        "build", "--network", "host", "--force-rm", "-t", tag, "-t", f"kappa-lab/{name}:latest", context,
+        "build", "--network", "host", "--force-rm", "--build-arg", f"BASE={base_of(release)}",
+        "-t", tag, "-t", f"kappa-lab/{name}:latest", context,
         doing=f"Building the {name} image",
         timeout=1500,
         log=LOGS / f"build-{name}.log",
@@ -56,7 +64,7 @@ def tags() -> dict[str, str]:
     """Each image's tag, which says what it is made of."""
     pins = bundle.REQUIREMENTS.read_text()
     return {
-        "node": f"kappa-lab/node:{bundle.digest((IMAGES / 'node', *bundle.PARTS), pins)}",
+        "node": f"kappa-lab/node:{bundle.digest((IMAGES / 'node', *bundle.PARTS), pins + SETTINGS.release)}",
         "services": f"kappa-lab/services:{bundle.digest((IMAGES / 'services', *bundle.CODE), pins)}",
     }
 
@@ -73,7 +81,9 @@ def ensure(names: Sequence[str] = NAMES) -> dict[str, str]:
     missing = [name for name in names if not exists(wanted[name])]
     if not missing:
         return wanted
-    _base()
+    releases = {"node": SETTINGS.release, "services": SERVICES_RELEASE}
+    for release in sorted({releases[name] for name in missing}):
+        _base(release)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         dist = Path(scratch) / "dist"
         with step("packing the project"):
@@ -82,11 +92,11 @@ def ensure(names: Sequence[str] = NAMES) -> dict[str, str]:
             context = Path(scratch) / name
             shutil.copytree(IMAGES / name, context)
             if name == "node":
-                bundle.fill(context, dist)
+                bundle.fill(context, dist, SETTINGS.release)
             else:
                 (context / "requirements.txt").write_text(bundle.requirements_without(bundle.DEVELOPER_ONLY))
                 bundle.wheels(bundle.DEVELOPER_ONLY, context / "wheels")
                 shutil.copytree(dist, context / "dist")
             with step(f"building the {name} image (the first time takes a minute or two)"):
-                _build(name, wanted[name], context)
+                _build(name, wanted[name], context, releases[name])
     return wanted

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kappa_lab import bundle, settings
 from kappa_lab.bundle import PROVISION
 from kappa_lab.paths import ROOT
 
@@ -97,6 +98,11 @@ def test_the_container_image_runs_every_stage_of_a_node_in_its_order() -> None:
     assert ran == order
     for package in ("corosync", "pacemaker", "nginx-light"):
         assert f" {package}" not in docker, "packages are listed in provision/packages and nowhere else"
+
+
+def test_every_release_has_the_python_that_its_wheels_are_for() -> None:
+    assert set(bundle.PYTHONS) == set(settings.RELEASES)
+    assert bundle.wheels_of(settings.Settings().release) == bundle.WHEELS
 
 
 @pytest.mark.parametrize("stage", STAGES)

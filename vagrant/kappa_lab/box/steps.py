@@ -176,7 +176,7 @@ def _box(box: Box, settings: Settings) -> None:
             run(["tar", "-xf", box.base, "-C", tree, "--numeric-owner"], doing="Unpacking the box's Debian system")
         with step("making a node of it"):
             (tree / "opt" / "bundle").mkdir(parents=True)
-            bundle.fill(tree / "opt" / "bundle")
+            bundle.fill(tree / "opt" / "bundle", release=box.release)
             shutil.copytree(SOURCE, tree / "opt" / "box", ignore=bundle.IGNORED)
             begun = (tree / BEGUN.lstrip("/")).stat().st_mtime
             for command in ("/opt/bundle/provision/node", "/opt/box/finish"):
