@@ -1,12 +1,13 @@
 """The box: a disk that a BIOS would boot, and steps that trust nothing half done."""
 
 import struct
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from kappa_lab import bundle
+from kappa_lab import bundle, topology
 from kappa_lab.box import disk, steps
 from kappa_lab.errors import LabError
 from kappa_lab.settings import Machine, Settings
@@ -138,3 +139,24 @@ def test_inodes_in_use_are_those_that_are_not_free() -> None:
     assert disk.used_inodes(TOLD) == [2, 11, 12, 13, 14, 16, 4097]
     with pytest.raises(LabError, match="does not tell how many inodes"):
         disk.used_inodes("")
+
+
+NETWORKS = steps.SOURCE / "root" / "usr" / "local" / "sbin" / "kappa-box-networks"
+
+
+def test_a_machine_has_the_addresses_that_its_hardware_addresses_tell(tmp_path: Path) -> None:
+    """The same rule as the topology's, so that neither Vagrant nor a lease has to tell a machine who it is."""
+    node = topology.NODES[1]
+    addresses = {"eth0": "52:54:00:12:34:56", "lo": "00:00:00:00:00:00"}
+    addresses |= {f"eth{n}": topology.mac(at) for n, at in enumerate((node.lan, *node.rings), start=1)}
+    for name, address in addresses.items():
+        (tmp_path / "net" / name).mkdir(parents=True)
+        (tmp_path / "net" / name / "address").write_text(f"{address}\n")
+    subprocess.run(["bash", NETWORKS, tmp_path / "net", tmp_path / "out"], check=True, timeout=20)
+    written = {file.name: file.read_text() for file in (tmp_path / "out").iterdir()}
+    assert sorted(written) == [f"10-eth{n}.network" for n in range(4)]
+    for n, at in enumerate((node.lan, *node.rings), start=1):
+        assert f"Name=eth{n}\n" in written[f"10-eth{n}.network"]
+        assert f"Address={at}/24\n" in written[f"10-eth{n}.network"]
+    assert "DHCP=ipv4\n" in written["10-eth0.network"]
+    assert "UseGateway=no\n" in written["10-eth0.network"], "no machine has a way out"
