@@ -10,7 +10,7 @@ import pytest
 from kappa_lab import bundle, topology
 from kappa_lab.box import disk, steps
 from kappa_lab.errors import LabError
-from kappa_lab.settings import Machine, Settings
+from kappa_lab.settings import RELEASES, Machine, Settings
 
 BOOT = bytes(range(256)) + bytes(254) + b"\x55\xaa"
 CORE = bytes(3 * 512 + 100)
@@ -46,12 +46,15 @@ def test_grub_of_another_make_is_refused(boot: bytes, core: bytes, said: str) ->
         disk.boot_sectors(boot, core, 4 * GIB)
 
 
-def test_a_list_of_packages_is_its_lines_without_comments() -> None:
-    assert steps.names("# a comment\ncorosync\n\n  pcs \n") == ["corosync", "pcs"]
+def test_a_list_of_packages_is_its_lines_without_comments_and_other_releases() -> None:
+    text = "# a comment\ncorosync\n\n  pcs \nold bookworm\nnew trixie\n"
+    assert steps.names(text, "bookworm") == ["corosync", "pcs", "old"]
+    assert steps.names(text, "trixie") == ["corosync", "pcs", "new"]
     for file in steps._lists():
-        found = steps.names(file.read_text())
-        assert found
-        assert all(name.replace("-", "").replace(".", "").isalnum() for name in found), found
+        for release in RELEASES:
+            found = steps.names(file.read_text(), release)
+            assert found
+            assert all(name.replace("-", "").replace(".", "").isalnum() for name in found), found
 
 
 def test_another_content_or_size_is_another_box() -> None:

@@ -64,9 +64,10 @@ def _lists() -> tuple[Path, ...]:
     return bundle.PROVISION / "packages", bundle.PROVISION / "packages.machine", SOURCE / "packages"
 
 
-def names(text: str) -> list[str]:
-    """The packages of a list: one a line, comments left out."""
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+def names(text: str, release: str) -> list[str]:
+    """The packages of a list for this release: one a line, those left out that are for another one."""
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [words[0] for words in lines if len(words) == 1 or words[1] == release]
 
 
 def build(settings: Settings) -> Box:
@@ -137,7 +138,7 @@ HOOKS: Final = (
 
 
 def _base(box: Box) -> None:
-    packages = sorted({name for file in _lists() for name in names(file.read_text())})
+    packages = sorted({name for file in _lists() for name in names(file.read_text(), box.release)})
     half, versions = _half(box.base), _half(box.versions)
     with step(f"making a Debian system ({box.release}) with a node's packages"):
         run(
