@@ -88,7 +88,7 @@ def tell(verdict: Verdict, alone: bool) -> None:
 class Stand:
     """The lab that drills are run in: brought up for the first, kept while it is whole."""
 
-    start: Callable[[str], None] = field(default=lab.up)
+    start: Callable[[str], None] = field(default_factory=lambda: lab.up)
     up: bool = False
     environment: dict[str, str | int] = field(default_factory=dict)
 
