@@ -9,11 +9,11 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-.PHONY: help drill storm test check lint unit unit-agents unit-conform unit-fencing unit-rest test-units test-cluster bench bench-failover lab-up lab-status lab-down lab-build deps clean
+.PHONY: help drill storm test check lint unit unit-agents unit-conform unit-fencing unit-rest test-units test-cluster bench bench-failover lab-up lab-status lab-down lab-build vm-up drill-vm box deps deps-vm clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
-	@echo 'also: storm (SEED, MINUTES, FAULTS), bench, bench-failover, lab-up, lab-status, lab-down, deps, clean (removes reports and built images too)'
+	@echo 'also: storm (SEED, MINUTES, FAULTS), bench, bench-failover, lab-up, vm-up, drill-vm, lab-status, lab-down, box, deps, clean (removes reports and built images too)'
 
 drill: deps
 	@$(LAB) drill run $(or $(DRILL),power-cut)
@@ -34,8 +34,21 @@ lab-down:
 lab-build: deps
 	@$(LAB) build
 
+# the same lab with virtual machines for nodes; lab-status and lab-down are theirs too
+vm-up: deps-vm
+	@$(LAB) up --lab vagrant
+
+drill-vm: deps-vm
+	@$(LAB) drill run --lab vagrant $(or $(DRILL),power-cut freeze-and-thaw rings-cut level-1-dead)
+
+box: deps-vm
+	@$(LAB) box build
+
 deps:
 	@vagrant/bootstrap deps
+
+deps-vm:
+	@vagrant/bootstrap deps-vm
 
 check: lint unit
 

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable
 
+from kappa_lab import reach
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.run import run
@@ -19,13 +20,19 @@ def pull(node: Node, rings: Iterable[int] = BOTH) -> None:
     """Pull the cables of these rings: with both, the node hears nobody and is heard by nobody, but for the service
     network."""
     for inside in _inside(node, rings):
-        run(["ip", "link", "set", "dev", _outside(inside), "down"], doing=f"pulling a ring's cable out of {node.name}")
+        run(
+            ["ip", "link", "set", "dev", _outside(node, inside), "down"],
+            doing=f"pulling a ring's cable out of {node.name}",
+        )
 
 
 def plug(node: Node, rings: Iterable[int] = BOTH) -> None:
     """Plug them back in, pulled or not."""
     for inside in _inside(node, rings):
-        run(["ip", "link", "set", "dev", _outside(inside), "up"], doing=f"plugging a ring's cable into {node.name}")
+        run(
+            ["ip", "link", "set", "dev", _outside(node, inside), "up"],
+            doing=f"plugging a ring's cable into {node.name}",
+        )
 
 
 def mute(node: Node) -> None:
@@ -93,8 +100,10 @@ def _inside(node: Node, rings: Iterable[int]) -> list[dict[str, object]]:
     return found
 
 
-def _outside(inside: dict[str, object]) -> str:
-    """The name of the cable's other end: the kernel tells its number to the node."""
+def _outside(node: Node, inside: dict[str, object]) -> str:
+    """The name of the cable's other end: the kernel tells its number to a container, and libvirt tells a machine's."""
+    if reach.are_machines():
+        return reach.tap(node.container, str(inside["address"]))
     for link in json.loads(run(["ip", "-json", "link"], doing="listing the host's interfaces")):
         if link["ifindex"] == inside["link_index"]:
             return str(link["ifname"])
@@ -102,7 +111,9 @@ def _outside(inside: dict[str, object]) -> str:
 
 
 def _within(node: Node) -> list[str]:
-    """What runs a command of the host's in the node's network."""
+    """What runs a command in the node's network: one of the host's, or of the machine's own."""
+    if reach.are_machines():
+        return reach.shell(node.name)
     return ["nsenter", "--target", str(init_of(node)), "--net"]
 
 

@@ -8,15 +8,15 @@ from typing import NoReturn
 
 import click
 
+from kappa_lab import box, bundle, hypervisor, lab, machines, preflight, scenario, settings
 from kappa_lab import drill as drills
-from kappa_lab import lab, preflight, scenario
 from kappa_lab import predict as predictions
 from kappa_lab.errors import LabError
 from kappa_lab.paths import DRILLS
 from kappa_lab.predict import live, show
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
-from kappa_lab.progress import say, warn
+from kappa_lab.progress import say, step, warn
 from kappa_lab.report import compare
 from kappa_lab.report.compare import FACTOR
 from kappa_lab.storm import command as storms
@@ -32,23 +32,57 @@ def cli() -> None:
     """A three-node cluster on this machine, to be broken on purpose."""
 
 
+LABS = {"docker": lab.up, "vagrant": machines.up, "vagrant-docker": machines.up_in_containers}
+LAB_OPTION = click.option(
+    "--lab", "kind", type=click.Choice(tuple(LABS)), default="docker", show_default=True,
+    help="What the nodes are: containers, Vagrant's virtual machines, or its containers.",
+)  # fmt: skip
+
+
 @cli.command()
-def up() -> None:
+@LAB_OPTION
+def up(kind: str) -> None:
     """Bring the lab up and leave it running."""
+    if not hypervisor.inside():
+        with lab.sole_user():
+            if standing := lab.marked():
+                if standing == "kappa-lab up" and lab.stands():
+                    say("The lab is up already; `sudo make lab-status` shows it.")
+                    return
+                say(f"What {standing} left is cleared first.")
+                lab.down(quiet=True)
+        if kind == "vagrant":
+            elsewhere(keep=True)
     with lab.sole_user():
-        if standing := lab.marked():
-            if standing == "kappa-lab up" and lab.stands():
-                say("The lab is up already; `sudo make lab-status` shows it.")
-                return
-            say(f"What {standing} left is cleared first.")
-            lab.down(quiet=True)
         try:
-            lab.up("kappa-lab up")
+            LABS[kind]("kappa-lab up")
         except BaseException:
             with drills.uninterrupted():
                 lab.down(quiet=True)
             raise
         lab.show()
+
+
+def elsewhere(keep: bool = False) -> NoReturn:
+    """Do this command in the private hypervisor's namespace, and end as it does; `keep` what it brought up."""
+    code = CANNOT
+    try:
+        with lab.sole_user():
+            machines.prepare()
+        code = hypervisor.within()
+    finally:
+        if code or not keep:
+            with drills.uninterrupted(), lab.sole_user():
+                lab.down(quiet=True)
+    sys.exit(code)
+
+
+@cli.command("vagrant", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def vagrant_(words: tuple[str, ...]) -> None:
+    """Run Vagrant with these WORDS in the lab of machines: status, ssh node1, halt node2, up node2."""
+    preflight.root()
+    machines.become_vagrant(words)
 
 
 @cli.command()
@@ -74,6 +108,33 @@ def build() -> None:
         finally:
             if lab.marked() == "an interrupted run":
                 lab.down(quiet=True)
+
+
+@cli.command("bundle")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def bundle_(file: Path) -> None:
+    """Write FILE (.tar.gz), from which any Debian machine becomes a node: unpack it there and run provision/node."""
+    with step(f"writing {file}"):
+        bundle.write(file)
+    say(f"On the machine: tar -xzf {file.name} && sudo kappa-node/provision/node")
+
+
+@cli.group("box")
+def box_() -> None:
+    """The box of which virtual machines are made."""
+
+
+@box_.command("build")
+def box_build() -> None:
+    """Build the box, if it is not there, and say where it is and what Vagrant calls it."""
+    made = box.build(settings.load())
+    say(f"{made.file}\n{made.name}")
+
+
+@box_.command("clean")
+def box_clean() -> None:
+    """Remove built boxes."""
+    box.remove()
 
 
 @cli.group()
@@ -103,12 +164,17 @@ def show_(name: str) -> None:
 @click.option("--all", "all_", is_flag=True, help="Every drill that there is.")
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Run each so often.")
 @click.option("--seed", default=1, show_default=True, help="What the users do is drawn from it; grows by repetition.")
-def run(names: tuple[str, ...], tags: tuple[str, ...], all_: bool, repeat: int, seed: int) -> None:
+@LAB_OPTION
+def run(names: tuple[str, ...], tags: tuple[str, ...], all_: bool, repeat: int, seed: int, kind: str) -> None:
     """Run drills one after the other in a fresh lab; exit 0 only when each passed. Without any named: power-cut."""
     chosen = _chosen(names, tags, all_)
+    if kind == "vagrant":
+        if not hypervisor.inside():
+            elsewhere()
+        chosen = [scenario.slower(one, machines.pace()) for one in chosen]
     plan = [(one, seed + repetition) for repetition in range(repeat) for one in chosen]
     with lab.sole_user():
-        if not drills.run(plan):
+        if not drills.run(plan, LABS[kind]):
             sys.exit(FAILED)
 
 

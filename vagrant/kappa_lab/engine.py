@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from kappa_lab import reach
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ENGINE_DATA, LOGS, RUN
 from kappa_lab.run import last_line, run
@@ -38,7 +39,12 @@ def docker_host() -> str:
 def docker(
     *args: str | Path, doing: str, timeout: float = 300, log: Path | None = None, stdin: str | None = None
 ) -> str:
-    """Run the docker command against the private engine and return what it printed."""
+    """Run the docker command against the private engine and return what it printed.
+
+    What is asked of a node that is a virtual machine is carried out there.
+    """
+    if reach.are_machines() and (asked := reach.of_node([str(a) for a in args])):
+        return reach.carry_out(asked, run, doing, timeout, log, stdin)
     return run([DOCKER, *args], doing=doing, timeout=timeout, log=log, env={"DOCKER_HOST": docker_host()}, stdin=stdin)
 
 

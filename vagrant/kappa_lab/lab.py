@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from kappa_lab import cluster, disks, engine, images, power, preflight, secrets
+from kappa_lab import cluster, disks, engine, hypervisor, images, power, preflight, reach, secrets
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.paths import CACHE, DRILLS, LOCK, LOGS, ROOT, RUN, STATE
@@ -73,16 +73,26 @@ def marked() -> str | None:
     try:
         return str(json.loads(MARK.read_text())["by"])
     except FileNotFoundError:
-        return "an interrupted run" if RUN.exists() or STATE.exists() else None
+        return "an interrupted run" if _left() else None
     except (OSError, ValueError, KeyError):
         return "an interrupted run"
 
 
+def _left() -> bool:
+    """Is there anything that a lab leaves when nobody takes it down?"""
+    around = () if hypervisor.inside() else (hypervisor.RUN, hypervisor.FOLDER)
+    return any(folder.exists() for folder in (RUN, STATE, *around))
+
+
 def stands() -> bool:
-    """Is the engine up and every container of the lab running?"""
+    """Is the engine up and every container of the lab running, and every machine where its nodes are machines?"""
     if engine.pid() is None or not engine.answers():
         return False
     states = docker("ps", "-a", "--format", "{{.State}}", doing="listing the lab's containers").split()
+    if not reach.are_machines():
+        return len(states) == CONTAINERS and set(states) == {"running"}
+    with contextlib.suppress(LabError):
+        states += [reach.state(node.container, f"asking for {node.name}") for node in NODES]
     return len(states) == CONTAINERS and set(states) == {"running"}
 
 
@@ -120,10 +130,10 @@ def up(by: str, configuration: Configuration = SHIPPED) -> None:
     settle(configuration)
 
 
-def lay_out(by: str, configuration: Configuration = SHIPPED) -> None:
-    """Make the files of one run: who it belongs to, its secrets, the nodes' own files, room for logs and journals."""
+def lay_out(by: str, configuration: Configuration = SHIPPED, kind: str = "docker") -> None:
+    """Make the files of one run: who it belongs to, what its nodes are, their secrets and files, room for logs."""
     STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    MARK.write_text(json.dumps({"by": by, "pid": os.getpid(), "t": time.time()}))
+    MARK.write_text(json.dumps({"by": by, "kind": kind, "pid": os.getpid(), "t": time.time()}))
     secrets.make(STATE / "secrets")
     (STATE / "journal").mkdir(parents=True)
     disks.make()
@@ -144,14 +154,14 @@ def settle(configuration: Configuration = SHIPPED) -> None:
     with step("starting the power brokers"):
         power.start(sys.executable)
     with step("three nodes form a cluster, three members a replica set"):
-        _both(_data_tier, _membership)
+        both(data_tier, membership)
     with step("loading the cluster's configuration"):
         load_configuration(configuration.cib)
     with step("waiting for the routers, the virtual IP, Nginx and the bot"):
         ready(configuration=configuration)
 
 
-def _both(*tasks: Callable[[], None]) -> None:
+def both(*tasks: Callable[[], None]) -> None:
     """Run tasks side by side; the first failure is raised when all have ended."""
     failures: list[BaseException] = []
 
@@ -170,7 +180,7 @@ def _both(*tasks: Callable[[], None]) -> None:
         raise failures[0]
 
 
-def _data_tier() -> None:
+def data_tier() -> None:
     members = [argument for member in MEMBERS for argument in ("--member", f"{member}:27017")]
     docker(
         "exec", "kappa-lab-mongo1", "python", "-m", "kappa_lab.mongodb.initiate", *members,
@@ -187,15 +197,15 @@ def _data_tier() -> None:
     )  # fmt: skip
 
 
-def _membership() -> None:
+def membership(bound_s: float = 90) -> None:
     names = {one.name for one in NODES}
-    cluster.wait_for("three nodes online with quorum", lambda s: s.online == names and s.quorum, 90, 0.3)
+    cluster.wait_for("three nodes online with quorum", lambda s: s.online == names and s.quorum, bound_s, 0.3)
 
 
-def load_configuration(cib: str | None = None) -> None:
+def load_configuration(cib: str | None = None, adapt: Callable[[ElementTree.Element], None] = lambda _: None) -> None:
     """Load crm_configs/, or the configuration given, into the running cluster in one piece.
 
-    What the cluster itself wrote (its nodes) is kept.
+    What the cluster itself wrote (its nodes) is kept. `adapt` may change the new <configuration> before.
     """
     first = NODES[0].container
     live = ElementTree.fromstring(
@@ -207,6 +217,8 @@ def load_configuration(cib: str | None = None) -> None:
     configuration, new = live.find("configuration"), wanted.find("configuration")
     if configuration is None or new is None:
         raise LabError("The cluster's configuration has no <configuration> section.", "Its nodes' logs may say why.")
+    adapt(new)
+    keep_own_properties(configuration, new)
     for section in [s for s in configuration if s.tag != "nodes"]:
         configuration.remove(section)
     for section in [s for s in new if s.tag != "nodes"]:
@@ -219,6 +231,19 @@ def load_configuration(cib: str | None = None) -> None:
         "exec", "-i", first, "cibadmin", "--replace", "--scope", "configuration", "--xml-pipe",
         doing="Loading the cluster's configuration", stdin=text,
     )  # fmt: skip
+
+
+OWN = ("have-watchdog", "dc-version", "cluster-infrastructure", "cluster-name")
+
+
+def keep_own_properties(live: ElementTree.Element, new: ElementTree.Element) -> None:
+    """Take over what the cluster itself wrote among its properties: it does so once, and believes it later."""
+    into = new.find("crm_config/cluster_property_set")
+    if into is None:
+        return
+    for pair in live.iterfind("crm_config/cluster_property_set/nvpair"):
+        if pair.get("name") in OWN:
+            into.append(pair)
 
 
 SECTIONS = ("crm_config", "nodes", "resources", "constraints", "fencing-topology", "op_defaults", "rsc_defaults")
@@ -256,7 +281,7 @@ def forget_failures(seen: cluster.Status) -> None:
 
 def down(quiet: bool = False) -> None:
     """Remove every container, network, process and file of the lab, whatever their state; keep reports and cache."""
-    stood = RUN.exists() or STATE.exists()
+    stood = _left()
     with contextlib.nullcontext() if quiet or not stood else step("taking the lab down"):
         power.stop()
         if RUN.exists():
@@ -267,6 +292,7 @@ def down(quiet: bool = False) -> None:
             if engine.answers():
                 engine.remove_containers()
         engine.stop()
+        hypervisor.stop()
         disks.remove()
         shutil.rmtree(STATE, ignore_errors=True)
     if stood and not quiet:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from kappa_lab import engine
+from kappa_lab import engine, hypervisor, reach
 from kappa_lab.errors import LabError
 from kappa_lab.paths import LOGS, ROOT, RUN, STATE
 from kappa_lab.run import last_line
@@ -55,8 +55,7 @@ def configuration(broker: Broker, secrets: Path) -> str:
         f'audit = "{broker.audit}"',
         "",
         "[driver]",
-        'kind = "docker"',
-        f'socket = "{engine.SOCKET}"',
+        *driver(),
         "",
         # a lab's nodes are shot for a living: many starts in ten minutes are no loop
         "[brake]",
@@ -68,6 +67,13 @@ def configuration(broker: Broker, secrets: Path) -> str:
         peers = ", ".join(f'"{peer.name}"' for peer in NODES if peer is not node)
         lines += ["", f"[clients.{node.name}]", f'key_file = "{secrets}/fence-{node.name}.key"', f"may = [{peers}]"]
     return "\n".join(lines) + "\n"
+
+
+def driver() -> list[str]:
+    """What switches the nodes: the container engine, or the hypervisor whose machines they are."""
+    if reach.are_machines():
+        return ['kind = "libvirt"', f'uri = "{hypervisor.URI}"']
+    return ['kind = "docker"', f'socket = "{engine.SOCKET}"']
 
 
 def start(python: str, *brokers: Broker, bound_s: float = 15) -> None:

@@ -17,6 +17,9 @@ GIB = 1024**3
 FIRST_BUILD_GIB = 5
 LATER_GIB = 1
 MEMORY_GIB = 2
+MACHINES_NEED = (
+    "/usr/sbin/libvirtd", "/usr/bin/virsh", "/usr/bin/qemu-system-x86_64", "/usr/sbin/dnsmasq", "/usr/bin/vagrant",
+)  # fmt: skip
 ENGINE_AT_LEAST = (20, 10)
 
 
@@ -59,10 +62,25 @@ def _disk() -> None:
         )
 
 
-def _memory() -> None:
+def _memory(needed: float = MEMORY_GIB, hint: str = "") -> None:
     found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    if found and int(found[1]) / 1024**2 < MEMORY_GIB:
-        raise LabError(f"{int(found[1]) / 1024**2:.1f} GiB of memory are available; the lab needs {MEMORY_GIB} GiB.")
+    if found and int(found[1]) / 1024**2 < needed:
+        raise LabError(
+            f"{int(found[1]) / 1024**2:.1f} GiB of memory are available; the lab needs {needed:g} GiB.", hint
+        )
+
+
+def machines(nodes: int, memory_mb: int) -> None:
+    """Raise LabError for the first thing that keeps this machine from having others in it."""
+    for program in MACHINES_NEED:
+        if not Path(program).exists():
+            raise LabError(
+                f"The program {program} is not installed.", "`sudo make deps-vm` installs what the machines need."
+            )
+    needed = round(MEMORY_GIB + nodes * memory_mb / 1024, 1)
+    _memory(needed, "Less memory_mb for each machine in lab.toml may do.")
+    if not Path("/dev/net/tun").exists():
+        raise LabError("/dev/net/tun is not there, so a machine could not be on a network.", "`modprobe tun` makes it.")
 
 
 def _networks() -> None:

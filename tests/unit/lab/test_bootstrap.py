@@ -31,7 +31,7 @@ def fake(folder: Path, name: str, script: str) -> None:
 
 
 def test_wrong_words_are_one_sentence(tmp_path: Path) -> None:
-    assert bootstrap("nonsense", tmp_path / "build") == (2, f"kappa-lab: usage: {BOOTSTRAP} deps|bench|venv\n")
+    assert bootstrap("nonsense", tmp_path / "build") == (2, f"kappa-lab: usage: {BOOTSTRAP} deps|deps-vm|bench|venv\n")
 
 
 @pytest.mark.root

@@ -7,31 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from kappa_lab import engine, images, lab, preflight
+from kappa_lab import bundle, engine, lab, preflight
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ROOT
 from kappa_lab.run import run
 
 
 def test_a_node_gets_no_database_and_no_developers_tools() -> None:
-    kept = images.requirements_without(images.NODE_LEAVES_OUT)
+    kept = bundle.requirements_without(bundle.NODE_LEAVES_OUT)
     names = {line.split("==")[0] for line in kept.splitlines() if "==" in line}
     assert {"python-telegram-bot", "pymongo", "click", "psutil"} <= names
-    assert not names & images.NODE_LEAVES_OUT
+    assert not names & bundle.NODE_LEAVES_OUT
     assert kept.count("--hash=sha256:") > 50
 
 
 def test_every_name_left_out_is_a_pinned_package() -> None:
-    pinned = {line.split("==")[0] for line in images.REQUIREMENTS.read_text().splitlines() if "==" in line}
-    assert pinned >= images.NODE_LEAVES_OUT
+    pinned = {line.split("==")[0] for line in bundle.REQUIREMENTS.read_text().splitlines() if "==" in line}
+    assert pinned >= bundle.NODE_LEAVES_OUT
 
 
 def test_a_changed_file_is_another_image(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
-    before = images.digest([tmp_path])
-    assert before == images.digest([tmp_path])
+    before = bundle.digest([tmp_path])
+    assert before == bundle.digest([tmp_path])
     (tmp_path / "a").write_text("2")
-    assert images.digest([tmp_path]) != before
+    assert bundle.digest([tmp_path]) != before
 
 
 def test_a_missing_program_is_one_sentence() -> None:

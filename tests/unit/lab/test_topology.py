@@ -1,14 +1,70 @@
 """One topology, said in three files: code, compose file and corosync.conf must agree."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-from kappa_lab import power, secrets, topology
+import pytest
+
+from kappa_lab import power, secrets, settings, topology
+from kappa_lab.errors import LabError
 from kappa_lab.lab import COMPOSE
 from kappa_lab.paths import ROOT
 
 COROSYNC = (ROOT / "crm_configs" / "corosync.conf").read_text()
 SETTINGS = (ROOT / "crm_configs" / "lab.env").read_text()
+
+
+def test_the_labs_file_says_the_defaults() -> None:
+    """The file is there to be changed; whoever leaves a line out, or the whole file, has the same lab."""
+    assert settings.read((ROOT / "vagrant" / "lab.toml").read_text()) == settings.Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nodes = 2", r"nodes is 2; it must be a whole number from 3 to 7"),
+        ("nodes = true", r"nodes is True"),
+        ('release = "sid"', r"release is 'sid'; it must be one of bookworm, trixie"),
+        ("node = 3", r"there is no setting node\. There are: machine, networks, nodes, release"),
+        ("[machine]\nmemory = 1", r"\[machine\]: there is no setting memory\. There are: memory_mb"),
+        ('[machine]\nmemory_mb = "1G"', r"memory_mb is '1G'; it must be a value like 768"),
+        ('[machine]\nprofile = "fast"', r"profile is 'fast'; it must be one of auto, kvm, emulated"),
+        ("machine = 1", r"\[machine\] is 1, not a table"),
+        ('[networks]\nlan = "10.77.0.5/24"', r"'10\.77\.0\.5/24' is not an IPv4 network"),
+        ('[networks]\nlan = "10.77.0.0/16"', r"10\.77\.0\.0/16 must be a private network with /24"),
+        ('[networks]\nlan = "8.8.8.0/24"', r"must be a private network"),
+        ('[networks]\nlan = "10.77.1.0/24"', r"10\.77\.1\.0/24 stands there twice"),
+        ('[networks]\nrings = ["10.77.1.0/24"]', r"rings are 1; a cluster here has two"),
+        ("nodes = ", r"lab\.toml is not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_that_names_it(text: str, said: str) -> None:
+    with pytest.raises(LabError, match=said) as caught:
+        settings.read(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_make_the_addresses_that_programs_in_other_languages_read(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text('nodes = 4\n[networks]\nlan = "10.88.0.0/24"\n')
+    env = {"KAPPA_LAB_SETTINGS": str(file), "PYTHONPATH": str(ROOT / "vagrant"), "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-S", "-m", "kappa_lab.topology"], env=env, capture_output=True, text=True, check=True
+    )
+    told = json.loads(ran.stdout)
+    assert [node["name"] for node in told["nodes"]] == ["node1", "node2", "node3", "node4"]
+    assert told["nodes"][3]["interfaces"] == [
+        {"network": "lan", "bridge": "kappa-lan", "address": "10.88.0.14", "mac": "02:42:0a:58:00:0e"},
+        {"network": "ring0", "bridge": "kappa-ring0", "address": "10.77.1.14", "mac": "02:42:0a:4d:01:0e"},
+        {"network": "ring1", "bridge": "kappa-ring1", "address": "10.77.2.14", "mac": "02:42:0a:4d:02:0e"},
+    ]
+    file.write_text("nodes = 1\n")
+    ran = subprocess.run([sys.executable, "-S", "-m", "kappa_lab.topology"], env=env, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr == f"kappa-lab: {file}: nodes is 1; it must be a whole number from 3 to 7.\n"
 
 
 def test_the_compose_file_stands_where_the_topology_says() -> None:

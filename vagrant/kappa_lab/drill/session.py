@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,9 +32,10 @@ TRIES: int = 2
 """A lab that does not come up so often in a row ends the run: it is no drill's matter."""
 
 
-def run(plan: Sequence[tuple[Scenario, int]]) -> bool:
+def run(plan: Sequence[tuple[Scenario, int]], start: Callable[[str], None] | None = None) -> bool:
     """Run each scenario with its seed, in one lab; leave histories and report in build/drills. True when all passed.
 
+    `start` brings a lab up, in the name that it is given; without it that is a lab of containers.
     The lab is taken down at the end, whatever happened. Raises LabError when no lab came up, or when the only drill
     did not come as far as its fault; its report says so too, so that `latest` never shows an older drill that passed.
     """
@@ -45,7 +46,7 @@ def run(plan: Sequence[tuple[Scenario, int]]) -> bool:
     alone = len(plan) == 1
     folder = new_folder(plan[0][0].name if alone else "run")
     (DRILLS / "latest").unlink(missing_ok=True)
-    stand = Stand()
+    stand = Stand(start) if start else Stand()
     verdicts: list[tuple[str, Verdict]] = []
     unable = 0
     try:
@@ -103,6 +104,7 @@ def tell(verdict: Verdict, alone: bool) -> None:
 class Stand:
     """The lab that drills are run in: brought up for the first, kept while it is whole."""
 
+    start: Callable[[str], None] = field(default_factory=lambda: lab.up)
     up: bool = False
     environment: dict[str, str | int] = field(default_factory=dict)
 
@@ -112,7 +114,7 @@ class Stand:
             lab.ready()
             evidence.rotate()
             return evidence.Before.now()
-        lab.up(by)
+        self.start(by)
         self.up = True
         with step("asking for versions"):
             self.environment = environment.describe()

@@ -1,7 +1,7 @@
 """A drill as data: traffic, steps, what must hold after, and how long each stage may take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
 from kappa_lab.faults.kind import Value
@@ -95,3 +95,15 @@ class Scenario:
     steps: tuple[Step, ...]
     expect: Expect
     bounds: Bounds
+
+
+def slower(scenario: Scenario, factor: float) -> Scenario:
+    """The same drill where everything takes so many times as long: its bounds, and how long its steps wait.
+
+    How long something must *not* happen is as it was: that is what the drill is about.
+    """
+    bounds = Bounds(**{part.name: getattr(scenario.bounds, part.name) * factor for part in fields(Bounds)})
+    steps = tuple(
+        replace(step, within_s=step.within_s * factor) if isinstance(step, WaitFor) else step for step in scenario.steps
+    )
+    return replace(scenario, bounds=bounds, steps=steps)
