@@ -5,12 +5,18 @@ a bot could still send one: between the look and the write lie building the requ
 event loop's other work. So the look is put where the write is: between `guard()` and the system call that follows there
 is nothing to wait for. Raising, the guard ends the request, unsent, and its connection.
 
+Nor may the kernel send later what it was given in time: on a path that is cut it tries again for a quarter of an hour,
+even for a process that has ended, and a request would arrive when another bot has long taken over. So a connection that
+is closed, or whose process dies, takes what is unsent with it, and one whose other end is silent is given up.
+
 It is an httpx transport on a network backend for httpcore, both by their public interfaces, on asyncio's own streams.
 """
 
 import asyncio
 import importlib.util
+import socket
 import ssl
+import struct
 import sys
 import typing
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -29,6 +35,9 @@ Guard = Callable[[], None]
 
 Options = Iterable[httpcore.SOCKET_OPTION]
 
+
+UNHEARD_S = 3.0
+"""For how long the kernel may try to bring a request to its other end. No longer than a lease lasts."""
 
 AT_ONCE_BYTES = 65536
 """What is written together at most; a request of the bot's is a fraction of it."""
@@ -99,6 +108,12 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._writer.get_extra_info(info)
 
 
+def _forgetful(connection: socket.socket) -> None:
+    """Closed, it drops what it has not sent; and it keeps nothing unacknowledged for longer than UNHEARD_S."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNHEARD_S * 1000))
+
+
 class _Backend(httpcore.AsyncNetworkBackend):
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -120,6 +135,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout from None
         except OSError as error:
             raise httpcore.ConnectError(error.strerror or type(error).__name__) from None
+        _forgetful(writer.get_extra_info("socket"))
         return _Stream(self._guard, reader, writer)
 
     async def sleep(self, seconds: float) -> None:

@@ -1,12 +1,14 @@
 """The HTTP transport: nothing leaves the process once the guard refuses, and errors are the library's own."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 from telegram.error import NetworkError, TimedOut
 
+from kappa_bot.guarded_http import _Backend
 from kappa_bot.telegram_api import GuardedRequest, TelegramApi
 from kappa_bot.turn import Reply
 
@@ -155,3 +157,32 @@ async def test_a_batch_that_the_library_cannot_read_is_handed_on_as_it_came() ->
         telegram = api(server, lambda: None)
         assert await telegram.poll(None, 0) == [{"update_id": 7, "message": {"chat": 5}}]
         await telegram.close()
+
+
+async def test_what_the_kernel_could_not_send_goes_with_its_connection() -> None:
+    """A request that a cut path held back must not arrive when another bot has long taken over."""
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        telegram = TelegramApi("123456:token-token", f"http://127.0.0.1:{deaf.getsockname()[1]}/bot", lambda: None)
+        sending = asyncio.create_task(telegram.send(1, Reply("sendMessage", "x" * 8_000_000)))
+        taken, _ = await asyncio.to_thread(deaf.accept)
+        with taken:
+            await asyncio.to_thread(taken.recv, 1)
+            assert not sending.done(), "all of it was sent: nothing is held back"
+            sending.cancel()
+            await asyncio.wait([sending])
+            await telegram.close()
+            with pytest.raises(ConnectionResetError):
+                while await asyncio.to_thread(taken.recv, 65536):
+                    pass
+
+
+async def test_nobody_is_sent_to_for_longer_than_a_lease_lasts_who_acknowledges_nothing() -> None:
+    async with listening() as server:
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        stream = await _Backend(lambda: None).connect_tcp(host, int(port))
+        connection = stream.get_extra_info("socket")
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 3000
+        await stream.aclose()
