@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -44,11 +45,13 @@ def test_vagrant_brings_up_halts_and_destroys_the_nodes_of_a_lab_that_serves() -
     assert left_behind() == []
 
 
-def test_vagrant_without_a_lab_is_one_sentence() -> None:
+def test_vagrant_without_a_lab_is_one_sentence(tmp_path: Path) -> None:
     env = {**os.environ, **vagrant.COMMON, "VAGRANT_DEFAULT_PROVIDER": "docker", "DOCKER_HOST": "unix:///nonexistent"}
     env.pop("KAPPA_STATE")
+    env["VAGRANT_DOTFILE_PATH"] = str(tmp_path / "vagrant")
     ran = subprocess.run(
         ["vagrant", "up", "node1"], env=env, cwd=vagrant.FOLDER, capture_output=True, text=True, timeout=60
     )
     assert ran.returncode != 0
     assert "kappa-lab up --lab vagrant-docker" in ran.stderr
+    assert left_behind() == []
