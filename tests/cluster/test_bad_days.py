@@ -22,7 +22,8 @@ class Run:
 
     def __init__(self, root: Path, reports: Path, *args: str) -> None:
         self.process = subprocess.Popen(
-            [*COMMAND, *args],
+            # where the tests themselves run in the background, Ctrl-C is ignored, and that is handed down
+            ["env", "--default-signal=INT", *COMMAND, *args],
             cwd=root, env=environment(root, reports), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             start_new_session=True,
