@@ -80,6 +80,12 @@ LYING_FENCE_AGENT = Edit(
     '    if settings.action in ("off", "reboot"):\n        return OK\n    try:\n        return _ACTIONS[',
 )
 NO_FENCING = Edit("crm_configs/kappa.pcs.sh", "stonith-enabled=true", "stonith-enabled=false")
+NODE3_NEVER_COMES_UP = Edit(
+    "vagrant/images/node/init", "\ncorosync -f &\n", '\n[ "$(hostname)" != node3 ] || exit 1\ncorosync -f &\n'
+)
+SOON_GIVEN_UP = Edit(
+    "vagrant/kappa_lab/lab.py", "def membership(bound_s: float = 90)", "def membership(bound_s: float = 20)"
+)
 
 
 @pytest.mark.parametrize(
@@ -105,17 +111,7 @@ def test_a_drill_over_a_broken_project_is_red(edit: Edit, name: str, said: str, 
 
 def test_a_drill_in_which_a_node_never_came_up_fails_and_says_so(tmp_path: Path) -> None:
     root = copy_tree(tmp_path / "copy")
-    apply(
-        root,
-        [
-            Edit(
-                "vagrant/images/node/init",
-                "\ncorosync -f &\n",
-                '\n[ "$(hostname)" != node3 ] || exit 1\ncorosync -f &\n',
-            ),
-            Edit("vagrant/kappa_lab/lab.py", "s.quorum, 90, 0.3)", "s.quorum, 20, 0.3)"),
-        ],
-    )
+    apply(root, [NODE3_NEVER_COMES_UP, SOON_GIVEN_UP])
     ran, report = drill(root, "power-cut", tmp_path / "drills")
     assert ran.returncode == 2, f"{ran.stdout}\n{ran.stderr}"
     assert "still not: three nodes online with quorum. Last seen: online: node1, node2;" in ran.stderr

@@ -12,8 +12,9 @@ from kappa_lab.paths import ROOT
 from kappa_lab.storm import sheet
 from kappa_lab.storm.plan import Plan, Strike
 from kappa_lab.storm.run import read_outcome
+from tests.cluster.test_drills import ACKNOWLEDGES_BEFORE_STORING
 from tests.lab_runs import COMMAND, environment, left_behind
-from tests.sabotage import Edit, apply, copy_tree
+from tests.sabotage import apply, copy_tree
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -44,14 +45,6 @@ def test_every_invariant_holds_in_a_short_storm(tmp_path: Path) -> None:
     assert (plan.seed, len(plan.strikes)) == (1, FAULTS)
     assert f"fault {FAULTS} of {FAULTS}: " in ran.stdout
     assert left_behind() == []
-
-
-# A bot that tells Telegram "I have it" and stores it a second later: what it holds when it is killed is lost.
-ACKNOWLEDGES_BEFORE_STORING = Edit(
-    "kappa_bot/polling.py",
-    "        await self._store(updates)\n",
-    "        asyncio.get_running_loop().call_later(1, asyncio.ensure_future, self._store(updates))\n",
-)
 
 
 THOROUGH = int(os.environ.get("KAPPA_THOROUGH") or 1) > 1
