@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kappa_lab import bundle, engine, lab, preflight
+from kappa_lab import bundle, engine, hypervisor, lab, preflight
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ROOT
 from kappa_lab.run import run
@@ -121,6 +121,8 @@ def test_an_interrupted_run_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(lab, "RUN", tmp_path / "run")
     monkeypatch.setattr(lab, "STATE", tmp_path / "state")
     monkeypatch.setattr(lab, "MARK", tmp_path / "state" / "lab.json")
+    for name in ("RUN", "FOLDER"):  # a lab of machines may stand on the machine that the tests run on
+        monkeypatch.setattr(hypervisor, name, tmp_path / name)
     assert lab.marked() is None
     (tmp_path / "state").mkdir()
     assert lab.marked() == "an interrupted run"
@@ -128,3 +130,14 @@ def test_an_interrupted_run_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert lab.marked() == "kappa-lab up"
     lab.MARK.write_text("{half")
     assert lab.marked() == "an interrupted run"
+
+
+def test_a_command_starts_without_mongodbs_driver() -> None:
+    """It takes longer than all else together, and only who speaks to MongoDB needs it."""
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, kappa_lab.cli; print(*sys.modules)"],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'vagrant'}"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = set(told.stdout.split())
+    assert "kappa_lab.faults.mongodb" in loaded
+    assert not loaded & {"pymongo", "bson"}
