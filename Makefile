@@ -9,9 +9,9 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-UNIT_PARTS := unit-agents unit-lab unit-judge unit-fencing unit-rest unit-conform
+UNIT_PARTS := unit-lab unit-agents unit-fencing unit-judge unit-bot-agent unit-rest
 
-.PHONY: help drill storm test check lint unit $(UNIT_PARTS) test-units test-cluster bench bench-failover lab-up lab-status lab-down lab-build vm-up drill-vm box deps deps-vm clean
+.PHONY: help drill storm test check lint unit $(UNIT_PARTS) test-units test-laws test-cluster bench bench-failover lab-up lab-status lab-down lab-build vm-up drill-vm box deps deps-vm clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -63,11 +63,11 @@ lint:
 	@$(PYTHON) -m ruff format --check --cache-dir $(MINE)/ruff $(SOURCES)
 	@$(PYTHON) -m mypy --cache-dir $(MINE)/mypy
 
-# in parts, four side by side: most of them wait for processes
+# in parts, four side by side: most of them wait for processes, and the bot's agent and the conformance tests the longest
 UNIT := $(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root and not cluster and not slow'
 AGENTS := tests/unit/resource_agents
 FENCING := tests/unit/stonith
-CONFORM := $(AGENTS)/test_conform.py $(AGENTS)/test_conform_fencing.py
+OF_BOT := $(addprefix $(AGENTS)/,test_agent_telegram_bot.py test_agent_promotable.py test_conform.py test_conform_fencing.py)
 JUDGE := tests/unit/judge tests/unit/report
 OF_LAB := tests/unit/lab tests/unit/mongodb_lab
 unit:
@@ -75,10 +75,10 @@ unit:
 	@$(MAKE) --no-print-directory -Otarget -j4 $(UNIT_PARTS)
 
 unit-agents:
-	@$(UNIT) $(CONFORM:%=--ignore=%) $(AGENTS)
+	@$(UNIT) $(OF_BOT:%=--ignore=%) $(AGENTS)
 
-unit-conform:
-	@$(UNIT) $(CONFORM)
+unit-bot-agent:
+	@$(UNIT) $(OF_BOT)
 
 unit-fencing:
 	@$(UNIT) $(FENCING)
@@ -106,17 +106,21 @@ bench-failover: deps
 	@$(PYTHON) -m tests.bench.failover --out $(BUILD)/bench/failover.json --repetitions $(or $(REPETITIONS),10) \
 	  $(if $(ONLY),--only $(ONLY)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(RESUME),--resume)
 
-# images first, with their progress shown; then the unit tests and the laws' beside the cluster's, which mostly wait
-test: deps lint lab-build
-	@$(MAKE) --no-print-directory -j2 test-cluster test-units
+# three lanes: the images and then the cluster's tests, which mostly wait; the unit tests, one after the other for the sake of
+# their clocks; and, shown when it ends, the laws' with the unit tests of what a drill is planned, judged and told by
+test: deps lint
+	@$(MAKE) --no-print-directory -j3 test-cluster test-units test-laws
 
 FULL := $(PYTHON) -m pytest --tb=short -p no:cacheprovider --durations=15
-test-units:
-	@$(FULL) -q tests/unit
-	@$(FULL) -q tests/laws
-
-test-cluster:
+ASIDE := $(JUDGE) tests/unit/lab
+test-cluster: lab-build
 	@$(FULL) -v tests/cluster
+
+test-units:
+	@$(FULL) -q $(ASIDE:%=--ignore=%) tests/unit
+
+test-laws:
+	@said=$$($(FULL) -q $(ASIDE) 2>&1; first=$$?; $(FULL) -q tests/laws 2>&1 && exit $$first); code=$$?; echo "$$said"; exit $$code
 
 clean: lab-down
 	rm -rf $(BUILD)/*

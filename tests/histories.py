@@ -9,6 +9,7 @@ the others below it are such stories.
 import heapq
 import json
 import math
+import pickle
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -99,6 +100,11 @@ class History:
     def of(self, event: str, *, since: float = 0.0) -> list[Line]:
         """The journal's lines of one kind, from a moment on (epoch seconds)."""
         return [line for line in self.telegram if line["e"] == event and line["t"] >= since]
+
+    def copy(self) -> "History":
+        """One of its own, to be broken: many times as fast as `copy.deepcopy`."""
+        same: History = pickle.loads(pickle.dumps(self))
+        return same
 
     def insert(self, lines: list[Line], line: Line) -> None:
         """Put a line where its time says."""

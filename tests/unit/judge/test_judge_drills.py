@@ -1,6 +1,5 @@
 """Every kind of drill: a clean history of each passes, and each known violation in it is found and named."""
 
-import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +28,7 @@ def story(tell: Tell) -> History:
     """A history of this kind in which every invariant holds, to be broken."""
     if tell.__name__ not in MADE:
         MADE[tell.__name__] = build(7, PLAN, tell)
-    return copy.deepcopy(MADE[tell.__name__])
+    return MADE[tell.__name__].copy()
 
 
 def judged(history: History, tmp_path: Path) -> Verdict:

@@ -1,6 +1,5 @@
 """Wherever and however often a violation is put into a history, it is found; and nothing makes the judge fall over."""
 
-import copy
 import json
 import random
 import tempfile
@@ -77,7 +76,7 @@ def test_two_holders_overlap_exactly_when_their_turns_do(old: set[int], new: set
 @few
 @given(data=st.data())
 def test_requests_of_the_old_node_are_found_wherever_they_are(pristine: History, data: st.DataObject) -> None:
-    history = copy.deepcopy(pristine)
+    history = pristine.copy()
     new = next(line["t"] for line in history.of("begin", since=history.fault) if line["node"] == "node2")
     last = max(line["t"] for line in history.of("begin") if line["method"] == "getUpdates")
     # the very last poll of all would also say that the bot had moved back
@@ -92,7 +91,7 @@ def test_requests_of_the_old_node_are_found_wherever_they_are(pristine: History,
 @few
 @given(data=st.data())
 def test_every_lost_update_is_counted(pristine: History, data: st.DataObject) -> None:
-    history = copy.deepcopy(pristine)
+    history = pristine.copy()
     ids = [line["update_id"] for line in history.of("update")]
     # the last answers before the fault are the node's proof of life; any others may go
     gone = set(data.draw(st.lists(st.sampled_from(ids[5:]), min_size=1, max_size=40, unique=True)))
@@ -105,7 +104,7 @@ def test_every_lost_update_is_counted(pristine: History, data: st.DataObject) ->
 @few
 @given(data=st.data())
 def test_every_surplus_place_is_counted(pristine: History, data: st.DataObject) -> None:
-    history = copy.deepcopy(pristine)
+    history = pristine.copy()
     places = history.records["places"]
     again = data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=10))
     history.records["places"] = data.draw(st.permutations([*places, *again]))
@@ -117,7 +116,7 @@ def test_every_surplus_place_is_counted(pristine: History, data: st.DataObject) 
 @few
 @given(data=st.data())
 def test_every_missing_place_is_counted(pristine: History, data: st.DataObject) -> None:
-    history = copy.deepcopy(pristine)
+    history = pristine.copy()
     places = history.records["places"]
     gone = data.draw(st.sets(st.integers(0, len(places) - 1), min_size=1))
     history.records["places"] = [place for n, place in enumerate(places) if n not in gone]
@@ -129,7 +128,7 @@ def test_every_missing_place_is_counted(pristine: History, data: st.DataObject) 
 @few
 @given(early=st.floats(min_value=0.001, max_value=2.0))
 def test_a_proof_that_comes_too_late_is_found_however_late(pristine: History, early: float) -> None:
-    history = copy.deepcopy(pristine)
+    history = pristine.copy()
     first = next(line["t"] for line in history.wire if line["e"] == "answer" and line["t"] > history.fault + 1)
     off = next(line for line in history.power if line["action"] == "off")
     off["t"] = first + early - off["ms"] / 1000
@@ -140,7 +139,7 @@ def test_a_proof_that_comes_too_late_is_found_however_late(pristine: History, ea
 @few
 @given(seed=st.integers())
 def test_the_order_of_the_clusters_lines_says_nothing(pristine: History, seed: int) -> None:
-    history = copy.deepcopy(pristine)
+    history = pristine.copy()
     random.Random(seed).shuffle(history.cluster)
     random.Random(seed).shuffle(history.records["places"])
     verdict = judged(history)
@@ -151,7 +150,7 @@ def test_the_order_of_the_clusters_lines_says_nothing(pristine: History, seed: i
 @few
 @given(data=st.data())
 def test_a_journal_out_of_order_never_passes(pristine: History, data: st.DataObject) -> None:
-    history = copy.deepcopy(pristine)
+    history = pristine.copy()
     name = data.draw(st.sampled_from(["telegram", "wire"]))
     # a web answer's line waits for the watcher's round: its place says nothing
     history.wire = [line for line in history.wire if line["e"] != "served"]
@@ -187,7 +186,7 @@ def test_whatever_is_in_the_folder_the_judge_does_not_fall_over(pristine: Histor
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
         max_leaves=6,
     )
-    history = copy.deepcopy(pristine)
+    history = pristine.copy()
     for _ in range(data.draw(st.integers(1, 4))):
         lines = data.draw(
             st.sampled_from([history.telegram, history.wire, history.lease, history.power, history.cluster])

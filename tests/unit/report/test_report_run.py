@@ -1,6 +1,5 @@
 """The report of a run: every drill in one page that opens alone, JSON, JUnit, repetitions, the run before."""
 
-import copy
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -161,7 +160,7 @@ def known(told: list[History], tmp_path_factory: pytest.TempPathFactory) -> froz
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_text_stays_text(text: str, told: list[History], known: frozenset[str], tmp_path: Path) -> None:
-    hostile = copy.deepcopy(told[0])
+    hostile = told[0].copy()
     hostile.drill.update(purpose=text, tags=[text])
     hostile.drill["drill"] = text
     hostile.drill["faults"][0]["kind"] = text
