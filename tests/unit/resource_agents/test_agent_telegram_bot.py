@@ -254,7 +254,7 @@ def test_nonsense_on_the_socket_is_a_failure_not_a_crash(bot: Bot, answer: str) 
 def test_a_bot_that_does_not_answer_fails_within_the_timeout(bot: Bot) -> None:
     assert bot.run("start").code == 0
     bot.be(mute=True)
-    ended = bot.run("monitor", level=10, timeout_s=1)
+    ended = bot.run("monitor", level=10, timeout_s=2)
     assert ended.code == 1
     assert "does not answer in time" in ended.reason
     assert str(bot.socket) in ended.reason
