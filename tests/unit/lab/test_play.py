@@ -127,7 +127,7 @@ def test_steps_are_taken_in_their_order_and_what_is_left_is_healed_latest_first(
         ("a", "passive", ["node1"], True),
         ("b", "all", ["node1", "node2", "node3"], False),
     ]
-    assert all(hit["t"] <= hit["done"] <= hit["healed"] for hit in kept["faults"])
+    assert all(hit["t"] <= hit["done"] <= hit["healing"] <= hit["healed"] for hit in kept["faults"])
     assert kept["faults"][2]["healed"] <= kept["faults"][3]["t"]
     assert kept["expect"]["fenced"] == ["node2", "node3"] and kept["active"] == "node2"
     noted = [json.loads(line) for line in (tmp_path / "cluster.jsonl").read_text().splitlines()]
@@ -204,7 +204,10 @@ def test_a_fault_that_does_not_heal_fails_the_drill(
     monkeypatch.setattr(faults, "KINDS", {"a": Kind("a", "p", make)})
     said, kept = failed(fake, tmp_path, Inject("a", "active"))
     assert said == "The cable does not go in again."
-    assert kept["faults"][0]["healed"] is None
+    hit = kept["faults"][0]
+    assert hit["healed"] is None
+    # whoever judges is told that it was tried, and when first
+    assert hit["done"] <= hit["healing"] <= kept["steps"][-1]["ended"]
 
 
 def test_where_nobody_has_the_group_nothing_is_broken(
