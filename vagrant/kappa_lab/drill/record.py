@@ -88,9 +88,6 @@ class Record:
             "prediction": shown(self.prediction),
             "environment": dict(self.environment),
         }
-        if self.hits:
-            first = self.hits[0]
-            content["fault"] = {"kind": first.kind, "node": self.active, "t": first.t, "done": first.done}
         (folder / "drill.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
