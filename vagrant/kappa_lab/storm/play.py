@@ -53,6 +53,8 @@ class Blow:
     card: Card
     nodes: tuple[str, ...]
     t: float
+    lasts: bool = True
+    """It is there until it is healed."""
     done: float | None = None
     healing: float | None = None
     """When its healing began; `healed` is when that was done."""
@@ -125,8 +127,8 @@ class Storm:
         while True:
             tries += 1
             waited, nodes, late = self._wait_until_fit(number, card)
-            blow = Blow(number, strike, card, tuple(one.name for one in nodes), time.time())
             fault = card.kind.make(Target(nodes, node(self._active)), {**card.kind.parameters, **strike.given})
+            blow = Blow(number, strike, card, tuple(one.name for one in nodes), time.time(), fault.lasts)
             name = f"fault-{number}"
             blow.thread = threading.Thread(target=self._carry_out, args=(blow, fault), name=name, daemon=True)
             blow.thread.start()
