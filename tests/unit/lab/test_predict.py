@@ -70,6 +70,32 @@ def test_what_was_measured_in_drills_lies_between_nothing_and_the_worst() -> Non
         assert measured < one.worst_s
 
 
+@pytest.mark.parametrize(("kind", "least", "most"), [("planned-move", 1.1, 1.8), ("node-lost", 4.3, 6.4)])
+def test_what_is_typical_is_what_is_measured(kind: str, least: float, most: float) -> None:
+    """The shortest and the longest of the lab's undisturbed recoveries, in the README's table and in drills."""
+    one = predicted(kind)
+    assert one.typical_s is not None
+    assert least <= one.typical_s <= most
+    assert one.typical_s == pytest.approx(sum(part.typical_s for part in one.parts))
+
+
+def test_a_planned_move_names_all_that_happens_in_its_order_and_each_part_says_where_it_is_from() -> None:
+    parts = predicted("planned-move").parts
+    assert [part.name for part in parts] == [
+        "Pacemaker's own pause", "stop bot", "stop web", "stop vip", "start vip", "start web",
+        "what is left of the bot's lease", "start bot",
+    ]  # fmt: skip
+    for part in parts:
+        assert part.typical_s > 0 or part.name == "what is left of the bot's lease", part.name  # it was given back
+        assert "not measured" not in part.source, part.name
+
+
+def test_an_operation_is_never_typically_longer_than_it_may_be() -> None:
+    hasty = changed(CIB, (f'{BOT_START} timeout="20s"', f'{BOT_START} timeout="200ms"'))
+    start = predicted("planned-move", hasty).parts[-1]
+    assert (start.name, start.typical_s, start.worst_s) == ("start bot", 0.2, 0.2)
+
+
 def test_an_idle_lease_is_waited_for_only_as_far_as_nothing_else_took_longer() -> None:
     assert predicted("node-lost", lease_s=60).worst_s == pytest.approx(60 + 20)
     assert predicted("node-lost", lease_s=59.5).worst_s == pytest.approx(59.5 + 20)

@@ -2,9 +2,11 @@
 
 import functools
 import json
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -103,6 +105,25 @@ def test_faults_and_healings_are_kept_with_their_times(fake: FakeLab, tmp_path: 
     }  # fmt: skip
     assert (outcome.came, outcome.missed) == (2, [])
     assert outcome.lasted_s >= 0.1
+
+
+def test_a_fault_that_fails_when_the_next_has_come_already_was_over_when_its_healing_began(
+    fake: FakeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = threading.Event()
+
+    def make(_target: Target, _given: Mapping[str, Value]) -> Fault:
+        def inject() -> None:
+            waiting.wait(0.8)  # longer than a storm holds for it
+            raise LabError("There is nothing to break.")
+
+        return Fault(inject, lambda: None)
+
+    monkeypatch.setattr(run, "AREAS", {"bot": (Kind("slow", "It does not come.", make),), "node": run.AREAS["node"]})
+    drill, outcome, _ = weathered(tmp_path, Strike(0.0, "slow", "dc", 0.01), Strike(0.1, "power-cut", "active", 0.6))
+    slow, cut = cast("list[dict[str, float]]", drill["faults"])
+    assert slow["t"] < slow["done"] == slow["healing"] <= slow["healed"] < cut["healed"]
+    assert outcome.came == 1
 
 
 def test_the_traffic_is_of_the_storms_seed(fake: FakeLab, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def _start_fails(kind: str, title: str, role: str) -> Predict:
         again = "" if tries == 1 else f", {tries} times: migration-threshold"
         parts = steps.noticed(resource, monitor)
         parts += steps.times(tries, _stopped_and_started(resource), again)
+        parts.append(steps.seldom_pause())
         return steps.group_moved(given, kind, title, parts, cut_off=role in ("bot", "router"))
 
     return predict
@@ -105,14 +106,15 @@ def _crash_loop(given: Given) -> Prediction:
     if 0 < forgiven <= sum(part.typical_s for part in once):
         why = f"failure-timeout forgives {bot.id} its failures before migration-threshold is reached"
         return Prediction(kind, title, tuple(parts), never=f"{why}, so it stays where it dies")
+    parts.append(steps.seldom_pause())
     return steps.group_moved(given, kind, title, parts, cut_off=True)
 
 
 def _stopped_and_started(resource: Resource) -> list[Part]:
     return [
         steps.seldom_pause(),
-        *steps.operations(resource, sequence.stops(resource), measured.STOPPED),
-        *steps.operations(resource, sequence.starts(resource), measured.STARTED),
+        *steps.operations(resource, sequence.stops(resource)),
+        *steps.operations(resource, sequence.starts(resource)),
     ]
 
 
@@ -132,7 +134,9 @@ def _unreached(kind: str, title: str, parameter: str, default: str, cut_off: boo
             return Prediction(kind, title, (), never=f"no location rule goes by {attribute}, so the group stays")
         if (monitor := steps.quickest(uplink.monitors)) is None:
             return Prediction(kind, title, (), never=f"{uplink.id} has no monitor, so nobody measures")
-        return steps.group_moved(given, kind, title, _measurements(uplink, monitor), cut_off)
+        return steps.group_moved(
+            given, kind, title, [*_measurements(uplink, monitor), steps.seldom_pause()], cut_off
+        )  # fmt: skip
 
     return predict
 
