@@ -131,7 +131,12 @@ def test_an_interrupted_run_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(lab, "RUN", tmp_path / "run")
     monkeypatch.setattr(lab, "STATE", tmp_path / "state")
     monkeypatch.setattr(lab, "MARK", tmp_path / "state" / "lab.json")
+    # a lab of machines may stand on this one
+    monkeypatch.setattr(hypervisor, "RUN", tmp_path / "machines")
+    monkeypatch.setattr(hypervisor, "FOLDER", tmp_path / "disks")
     assert lab.marked() is None
+    (tmp_path / "machines").mkdir()
+    assert lab.marked() == "an interrupted run"
     (tmp_path / "state").mkdir()
     assert lab.marked() == "an interrupted run"
     lab.MARK.write_text('{"by": "kappa-lab up"}')
