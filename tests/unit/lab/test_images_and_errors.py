@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from kappa_lab import bundle, engine, lab, preflight
+from kappa_lab import bundle, engine, hypervisor, lab, preflight
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ROOT
 from kappa_lab.run import run
@@ -109,19 +110,33 @@ def test_wrong_words_are_one_sentence_and_no_traceback(args: tuple[str, ...]) ->
     assert ran.stderr.count("\n") == 1
 
 
-def test_pid_of_another_program_is_not_the_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("daemon", [engine, hypervisor])
+def test_pid_of_another_program_is_not_the_daemons(
+    daemon: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A stale pidfile may name somebody else's process: it is never taken for ours, so never killed."""
-    pidfile = tmp_path / "dockerd.pid"
-    pidfile.write_text(f"{os.getpid()}\n")
-    monkeypatch.setattr(engine, "PIDFILE", pidfile)
-    assert engine.pid() is None
+    pidfile = tmp_path / "daemon.pid"
+    monkeypatch.setattr(daemon, "PIDFILE", pidfile)
+    assert daemon.pid() is None
+    for stale in (f"{os.getpid()}\n", "", "no number", "4194305"):
+        pidfile.write_text(stale)
+        assert daemon.pid() is None
+    words = [sys.executable, "-c", "import sys; sys.stdin.read()", "--pidfile", str(pidfile)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        pidfile.write_text(f"{process.pid}\n")
+        assert daemon.pid() == process.pid
 
 
 def test_an_interrupted_run_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(lab, "RUN", tmp_path / "run")
     monkeypatch.setattr(lab, "STATE", tmp_path / "state")
     monkeypatch.setattr(lab, "MARK", tmp_path / "state" / "lab.json")
+    # a lab of machines may stand on this one
+    monkeypatch.setattr(hypervisor, "RUN", tmp_path / "machines")
+    monkeypatch.setattr(hypervisor, "FOLDER", tmp_path / "disks")
     assert lab.marked() is None
+    (tmp_path / "machines").mkdir()
+    assert lab.marked() == "an interrupted run"
     (tmp_path / "state").mkdir()
     assert lab.marked() == "an interrupted run"
     lab.MARK.write_text('{"by": "kappa-lab up"}')

@@ -119,7 +119,9 @@ def test_a_fault_that_fails_when_the_next_has_come_already_was_over_when_its_hea
 
         return Fault(inject, lambda: None)
 
-    monkeypatch.setattr(run, "AREAS", {"bot": (Kind("slow", "It does not come.", make),), "node": run.AREAS["node"]})
+    monkeypatch.setattr(
+        run, "AREAS", {"bot": (Kind("slow", "It does not come.", make),), "node": (fake.kind("power-cut"),)}
+    )
     drill, outcome, _ = weathered(tmp_path, Strike(0.0, "slow", "dc", 0.01), Strike(0.1, "power-cut", "active", 0.6))
     slow, cut = cast("list[dict[str, float]]", drill["faults"])
     assert slow["t"] < slow["done"] == slow["healing"] <= slow["healed"] < cut["healed"]

@@ -15,6 +15,8 @@ ANSWER_WITHIN: Final = "2s"
 """The agents' own defaults."""
 ELECTION_SPREAD: Final = 1.15
 """Members wait up to 15 % longer than the election time-out, each its own while, so that not all stand at once."""
+CATCH_UP_S: Final = 10.0
+"""MongoDB's own default of how long a primary that steps down waits for another to catch up."""
 Predict = Callable[[Given], Prediction]
 
 
@@ -155,17 +157,34 @@ def _measurements(uplink: Resource, monitor: Operation) -> list[Part]:
 
 
 def _primary_lost(given: Given) -> Prediction:
-    kind, title = "primary-lost", "MongoDB loses its primary, and elects another"
+    why = f"electionTimeoutMillis, {given.election_s:g} s, and up to 15 % on top of it"
+    return _elected(given, "primary-lost", "MongoDB loses its primary, and elects another", given.election_s, why)
+
+
+def _primary_steps_down(given: Given) -> Prediction:
+    kind, title = "primary-steps-down", "MongoDB's primary steps down in good order, and another is elected"
+    caught_up = Part(
+        "until another member has all that was written", 0.0, CATCH_UP_S,
+        f"secondaryCatchUpPeriodSecs, its own default is {CATCH_UP_S:g} s; those that follow have it at once",
+    )  # fmt: skip
+    why = "told to by the one that steps down; at the worst only after electionTimeoutMillis and 15 %"
+    return _elected(given, kind, title, 0.0, why, caught_up)
+
+
+def _elected(
+    given: Given, kind: str, title: str, stands_s: float, stands_why: str, *before: Part
+) -> Prediction:  # fmt: skip
+    """Another primary, when `before` has passed; typically a member stands for it after `stands_s`."""
     late = ELECTION_SPREAD * given.election_s
     parts = (
-        Part("until a member stands for election", given.election_s, late,
-             f"electionTimeoutMillis, {given.election_s:g} s, and up to 15 % on top of it"),
+        *before,
+        Part("until a member stands for election", stands_s, late, stands_why),
         Part("the vote", min(measured.VOTED.seconds, late), late,
              f"a split vote is held once more after the same time; {measured.VOTED.source}"),
         Part("until the bot finds the new primary", measured.FOUND.seconds, measured.FOUND_WORST_S,
              measured.FOUND.source),
     )  # fmt: skip
-    note = "The cluster does nothing: its monitors ask for a primary nowhere that would fail. Step-down is quicker."
+    note = "The cluster does nothing: its monitors ask for a primary nowhere that would fail."
     return Prediction(kind, title, parts, (note,))
 
 
@@ -191,4 +210,5 @@ KINDS: Final[Mapping[str, Predict]] = {
         "router_attribute", "kappa-router", cut_off=True,
     ),
     "primary-lost": _primary_lost,
+    "primary-steps-down": _primary_steps_down,
 }  # fmt: skip
