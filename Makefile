@@ -9,7 +9,9 @@ LAB := $(PYTHON) -m kappa_lab.cli
 MINE := $(or $(TMPDIR),/tmp)/kappa-ha-check-$(shell id -u)
 SOURCES := resource_agents stonith kappa_bot vagrant tests
 
-.PHONY: help drill storm test check lint unit unit-agents unit-conform unit-fencing unit-rest test-units test-cluster bench bench-failover lab-up lab-status lab-down lab-build vm-up drill-vm box deps deps-vm clean
+UNIT_PARTS := unit-agents unit-lab unit-judge unit-fencing unit-rest unit-conform
+
+.PHONY: help drill storm test check lint unit $(UNIT_PARTS) test-units test-cluster bench bench-failover lab-up lab-status lab-down lab-build vm-up drill-vm box deps deps-vm clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -50,7 +52,10 @@ deps:
 deps-vm:
 	@vagrant/bootstrap deps-vm
 
-check: lint unit
+# lint and the parts of unit side by side, the longest first; what one says is shown when it ends
+check:
+	@vagrant/bootstrap venv
+	@$(MAKE) --no-print-directory -Otarget -j4 $(UNIT_PARTS) lint
 
 lint:
 	@vagrant/bootstrap venv
@@ -58,14 +63,16 @@ lint:
 	@$(PYTHON) -m ruff format --check --cache-dir $(MINE)/ruff $(SOURCES)
 	@$(PYTHON) -m mypy --cache-dir $(MINE)/mypy
 
-# in four parts side by side: most of them wait for processes
+# in parts, four side by side: most of them wait for processes
 UNIT := $(PYTHON) -m pytest -q -p no:cacheprovider -m 'not mongod and not root and not cluster and not slow'
 AGENTS := tests/unit/resource_agents
 FENCING := tests/unit/stonith
 CONFORM := $(AGENTS)/test_conform.py $(AGENTS)/test_conform_fencing.py
+JUDGE := tests/unit/judge tests/unit/report
+OF_LAB := tests/unit/lab tests/unit/mongodb_lab
 unit:
 	@vagrant/bootstrap venv
-	@$(MAKE) --no-print-directory -j4 unit-agents unit-conform unit-fencing unit-rest
+	@$(MAKE) --no-print-directory -Otarget -j4 $(UNIT_PARTS)
 
 unit-agents:
 	@$(UNIT) $(CONFORM:%=--ignore=%) $(AGENTS)
@@ -76,8 +83,14 @@ unit-conform:
 unit-fencing:
 	@$(UNIT) $(FENCING)
 
+unit-judge:
+	@$(UNIT) $(JUDGE)
+
+unit-lab:
+	@$(UNIT) $(OF_LAB)
+
 unit-rest:
-	@$(UNIT) --ignore=$(AGENTS) --ignore=$(FENCING) tests/unit
+	@$(UNIT) $(patsubst %,--ignore=%,$(AGENTS) $(FENCING) $(JUDGE) $(OF_LAB)) tests/unit
 
 # what the bot achieves and what the agents cost, beside what others use (root: addresses, Nginx, a network namespace);
 # build/bench/bot.json and agents.json

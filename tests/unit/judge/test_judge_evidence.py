@@ -51,6 +51,12 @@ def test_a_last_line_that_does_not_end_fails_even_when_it_is_whole(name: str, fo
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_a_file_of_which_nothing_can_be_read_fails_by_name(name: str, folder: Path) -> None:
+    (folder / name).write_text("{\n")
+    failed_with(judge(folder), f"{name} is not whole JSON." if name.endswith(".json") else f"{name} line 1 is not")
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_not_text_fails_by_name(name: str, folder: Path) -> None:
     (folder / name).write_bytes(b"\xff\xfe\x00" * 40)
     failed_with(judge(folder), f"{name} is not text (UTF-8).")

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -176,6 +177,7 @@ def test_a_file_cut_anywhere_never_passes(pristine: History, data: st.DataObject
         assert not judge(folder).passed
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_is_in_the_folder_the_judge_does_not_fall_over(pristine: History, data: st.DataObject) -> None:

@@ -281,6 +281,7 @@ def test_times_as_pacemaker_writes_them(text: str, expected: float) -> None:
 TIMES = [(m.start(), m.end(), int(m[1])) for m in re.finditer(r"(?<==\")(\d+)s(?=\")", CIB)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @drawn(st.sampled_from(TIMES), st.integers(0, 500), st.floats(0, 200), st.integers(0, 5000))
 def test_a_longer_time_never_shortens_a_prediction(
@@ -307,6 +308,7 @@ def test_a_longer_time_never_shortens_a_prediction(
             assert all(0 <= part.typical_s <= part.worst_s for part in after.parts if "lease" not in part.name)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @drawn(st.text(max_size=200), st.integers(0, len(CIB)), st.integers(0, len(COROSYNC)))
 def test_garbage_is_one_sentence(noise: str, at: int, there: int) -> None:

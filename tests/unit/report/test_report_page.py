@@ -108,9 +108,17 @@ HOSTILE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def clean(untouched: History, tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
+    """The elements that a page is made of when nobody is hostile."""
+    folder = tmp_path_factory.mktemp("clean")
+    return frozenset(element.tag for element in parsed(written(untouched.write(folder), folder)[1]).iter())
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_text_stays_text_wherever_it_is(text: str, recorded: History, tmp_path: Path) -> None:
-    clean = [element.tag for element in parsed(written(recorded.write(tmp_path / "h"), tmp_path / "o")[1]).iter()]
+def test_hostile_text_stays_text_wherever_it_is(
+    text: str, recorded: History, clean: frozenset[str], tmp_path: Path
+) -> None:
     recorded.drill.update(drill=text, purpose=text)
     recorded.drill["environment"] = {text: text, "nested": {text: [text]}}
     recorded.drill["nodes"] = {**recorded.drill["nodes"], text: {"lan": "10.77.0.14", "mac": "02:42:0a:4d:00:0e"}}

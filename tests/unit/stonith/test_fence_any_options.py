@@ -3,11 +3,14 @@
 import os
 import string
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stonith.agent.options import ACTIONS, BY_HAND, OPTIONS, Option, Settings, UsageError, read_argv, read_stdin
 from stonith.wire import is_name
+
+pytestmark = pytest.mark.slow
 
 VALUED = [option for option in OPTIONS if option.type != "boolean"]
 LINE = st.text(alphabet=st.characters(blacklist_characters="\n\r\0", blacklist_categories=["Cs"]), max_size=40)

@@ -1,4 +1,7 @@
-"""Faults of the data tier: its primary, and its majority."""
+"""Faults of the data tier: its primary, and its majority.
+
+pymongo and bson are imported where MongoDB is spoken to: they take longer than all else that `kappa-lab` starts with.
+"""
 
 import contextlib
 import socket
@@ -9,8 +12,7 @@ from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.faults.inside import until
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
-from kappa_lab.mongodb import keyfile, wire
-from kappa_lab.mongodb.initiate import Initiation
+from kappa_lab.mongodb import keyfile
 from kappa_lab.mongodb.member import SET_NAME
 from kappa_lab.paths import STATE
 from kappa_lab.topology import MEMBERS
@@ -22,6 +24,8 @@ STEP_DOWN_S: Final = 20
 
 def hello(member: str) -> Mapping[str, Any]:
     """What a member says of itself; {} when it does not answer."""
+    from kappa_lab.mongodb import wire
+
     with contextlib.suppress(OSError, wire.MalformedError), socket.create_connection((member, PORT), timeout=2) as link:
         link.settimeout(2)
         link.sendall(wire.message({"hello": 1, "$db": "admin"}))
@@ -80,6 +84,8 @@ def primary_killed(_target: Target, _given: Mapping[str, Value]) -> Fault:
 def primary_steps_down(_target: Target, _given: Mapping[str, Value]) -> Fault:
     def inject() -> None:
         from pymongo.errors import AutoReconnect, PyMongoError
+
+        from kappa_lab.mongodb.initiate import Initiation
 
         member = known_primary()
         key = keyfile.read(str(STATE / "secrets" / "mongodb.key"))

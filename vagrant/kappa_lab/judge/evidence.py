@@ -91,7 +91,9 @@ class Evidence:
 
     @property
     def wire(self) -> tuple[Event, ...]:
-        return _there(self.wire_, "wire.jsonl")
+        if not (seen := _there(self.wire_, "wire.jsonl")):
+            raise LackingError("no line of wire.jsonl could be read")
+        return seen
 
     @property
     def lease(self) -> tuple[Event, ...]:

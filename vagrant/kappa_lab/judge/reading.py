@@ -6,7 +6,6 @@ The declarations are the dataclasses of `history`; there is no second schema tha
 import dataclasses
 import functools
 import json
-import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -29,79 +28,131 @@ SCALARS: Final = {float: "a number", int: "a whole number", str: "text", bool: "
 class MisshapenError(Exception):
     """A value that is not what the history's types declare."""
 
+    def __init__(self, said: str, where: str = "") -> None:
+        self.said, self.where = said, where
 
-def shape(kind: type[T], value: object, where: str = "") -> T:
+    def inside(self, place: str) -> "MisshapenError":
+        """The same fault, as it is to be told one level further out: `place` is `.name` or `[number]`."""
+        return MisshapenError(self.said, place + self.where)
+
+    def __str__(self) -> str:
+        return f"{self.where.removeprefix('.') or 'it'} {self.said}"
+
+
+Reader = Callable[[Any], Any]
+
+
+def shape(kind: type[T], value: object) -> T:
     """`value`, as parsed from JSON, as a `kind`; raises MisshapenError with the path of what does not fit."""
-    return typing.cast(T, _shape(kind, value, where))
+    return typing.cast(T, _reader(typing.cast(Any, kind))(value))
 
 
-def _shape(kind: Any, value: object, where: str) -> object:
-    if kind in SCALARS:  # first, because nearly every value is one
-        return _scalar(kind, value, where)
+# A history has many thousands of lines of few kinds: what a kind declares is looked into once, not for every value.
+@functools.cache
+def _reader(kind: Any) -> Reader:
+    if kind is float:
+        return _number
+    if kind in SCALARS:
+        return _scalar(kind)
     if kind is object:
-        return value
+        return lambda value: value
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return _one_of(typing.get_args(kind), value, where)
+        return _one_of(typing.get_args(kind))
     if origin is tuple:
-        if not isinstance(value, list):
-            raise MisshapenError(f"{where} is not a list")
-        return tuple(_shape(typing.get_args(kind)[0], item, f"{where}[{n}]") for n, item in enumerate(value))
+        return _list(_reader(typing.get_args(kind)[0]))
     if origin is not None and issubclass(origin, Mapping):
-        inner = typing.get_args(kind)[1]
-        return {name: _shape(inner, item, f"{where}.{name}") for name, item in _mapping(value, where).items()}
+        return _names(_reader(typing.get_args(kind)[1]))
     assert dataclasses.is_dataclass(kind), kind
-    return _dataclass(typing.cast(type, kind), value, where)
+    return _dataclass(typing.cast(type, kind))
 
 
-def _one_of(kinds: tuple[Any, ...], value: object, where: str) -> object:
-    if value is None and types.NoneType in kinds:
-        return None
-    problem: MisshapenError | None = None
-    for kind in kinds:
-        if kind is types.NoneType:
-            continue
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise MisshapenError(f"is not {SCALARS[float]}")
+    if not -LATEST < value < LATEST:  # which is false of NaN as well
+        raise MisshapenError("is not a time or a length that can be")
+    return float(value)
+
+
+def _scalar(kind: type) -> Reader:
+    def read(value: object) -> object:
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise MisshapenError(f"is not {SCALARS[kind]}")
+        return value
+
+    return read
+
+
+def _one_of(kinds: tuple[Any, ...]) -> Reader:
+    readers = tuple(_reader(kind) for kind in kinds if kind is not types.NoneType)
+    optional = len(readers) < len(kinds)
+
+    def read(value: object) -> object:
+        if value is None and optional:
+            return None
+        problem: MisshapenError | None = None
+        for reader in readers:
+            try:
+                return reader(value)
+            except MisshapenError as misshapen:
+                problem = problem or misshapen
+        assert problem is not None
+        raise problem
+
+    return read
+
+
+def _list(reader: Reader) -> Reader:
+    def read(value: object) -> tuple[object, ...]:
+        if not isinstance(value, list):
+            raise MisshapenError("is not a list")
+        found: list[object] = []
         try:
-            return _shape(kind, value, where)
+            for item in value:
+                found.append(reader(item))
         except MisshapenError as misshapen:
-            problem = problem or misshapen
-    assert problem is not None
-    raise problem
+            raise misshapen.inside(f"[{len(found)}]") from None
+        return tuple(found)
+
+    return read
 
 
-def _mapping(value: object, where: str) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise MisshapenError(f"{where or 'it'} is not an object")
-    return value
+def _names(reader: Reader) -> Reader:
+    def read(value: object) -> Mapping[str, object]:
+        found = {}
+        for name, item in _mapping(value).items():
+            try:
+                found[name] = reader(item)
+            except MisshapenError as misshapen:
+                raise misshapen.inside(f".{name}") from None
+        return found
+
+    return read
 
 
-@functools.cache
-def _fields(kind: type) -> tuple[tuple[str, Any, bool], ...]:
+def _dataclass(kind: type) -> Reader:
     hints = typing.get_type_hints(kind)
-    return tuple((f.name, hints[f.name], f.default is dataclasses.MISSING) for f in dataclasses.fields(kind))
+    fields = [(f.name, _reader(hints[f.name]), f.default is dataclasses.MISSING) for f in dataclasses.fields(kind)]
+
+    def read(value: object) -> object:
+        given, found = _mapping(value), {}
+        for name, reader, required in fields:
+            if name in given:
+                try:
+                    found[name] = reader(given[name])
+                except MisshapenError as misshapen:
+                    raise misshapen.inside(f".{name}") from None
+            elif required:
+                raise MisshapenError("is missing", f".{name}")
+        return kind(**found)
+
+    return read
 
 
-def _dataclass(kind: type, value: object, where: str) -> object:
-    given = _mapping(value, where)
-    found: dict[str, object] = {}
-    for name, hint, required in _fields(kind):
-        path = f"{where}.{name}" if where else name
-        if name in given:
-            found[name] = _shape(hint, given[name], path)
-        elif required:
-            raise MisshapenError(f"{path} is missing")
-    return kind(**found)
-
-
-def _scalar(kind: type, value: object, where: str) -> object:
-    if kind is float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise MisshapenError(f"{where} is not {SCALARS[kind]}")
-        if not -LATEST < value < LATEST or not math.isfinite(value):
-            raise MisshapenError(f"{where} is not a time or a length that can be")
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise MisshapenError(f"{where} is not {SCALARS[kind]}")
+def _mapping(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise MisshapenError("is not an object")
     return value
 
 
@@ -147,7 +198,7 @@ def _lines(
         try:
             value = json.loads(line)
             if not isinstance(value, dict):
-                raise MisshapenError("it is not an object")
+                raise MisshapenError("is not an object")
             kind = choose(value)
             if kind is not None:
                 events.append(shape(kind, value))
