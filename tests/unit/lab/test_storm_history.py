@@ -123,8 +123,9 @@ def test_a_fault_that_fails_when_the_next_has_come_already_was_over_when_its_hea
         run, "AREAS", {"bot": (Kind("slow", "It does not come.", make),), "node": (fake.kind("power-cut"),)}
     )
     drill, outcome, _ = weathered(tmp_path, Strike(0.0, "slow", "dc", 0.01), Strike(0.1, "power-cut", "active", 0.6))
-    slow, cut = cast("list[dict[str, float]]", drill["faults"])
+    slow, cut, again = cast("list[dict[str, float]]", drill["faults"])
     assert slow["t"] < slow["done"] == slow["healing"] <= slow["healed"] < cut["healed"]
+    assert cut["healed"] < again["t"] < again["done"] == again["healing"]
     assert outcome.came == 1
 
 
