@@ -250,12 +250,12 @@ def stranger(plan: Plan) -> Story:
 
 def fault(
     kind: str, *nodes: str, t: float = 0.0, done: float | None = None, on: str = "active",
-    healed: float | None = None, ends_node: bool = False,
+    healing: float | None = None, healed: float | None = None, ends_node: bool = False, lasts: bool = True,
 ) -> Line:  # fmt: skip
     return {
         "kind": kind, "on": on if nodes else "", "nodes": list(nodes), "t": t,
         "done": t + 0.2 if done is None else done,
-        "healed": healed, "ends_node": ends_node,
+        "healing": healing, "healed": healed, "ends_node": ends_node, "lasts": lasts,
     }  # fmt: skip
 
 
@@ -331,7 +331,7 @@ def build(seed: int = 1, plan: Plan | None = None, tell: Tell = power_cut) -> Hi
             "finished": ended + 2.5,
             "traffic": {"users": plan.users, "rate_per_s": 8.0},
             "active": "node1",
-            "faults": [_at(hit, zero, "t", "done", "healed") for hit in story.faults],
+            "faults": [_at(hit, zero, "t", "done", "healing", "healed") for hit in story.faults],
             "steps": [{"what": "wait_for answered", "t": zero + 0.3, "ended": zero + 3.2, "ok": True, "why": ""}],
             "expect": story.expect,
             "prediction": story.prediction,

@@ -13,7 +13,8 @@ from typing import Final, TextIO
 
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
-from kappa_lab.topology import NODES
+from kappa_lab.predict.live import COROSYNC_CONF
+from kappa_lab.topology import NODES, Node
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,11 @@ def status(last: Collection[str] = ()) -> Status | None:
         alone = alone or seen
         _asked[:] = [*(one for one in _asked if one is not node), node]
     return alone
+
+
+def corosync_conf(node: Node) -> str:
+    """What this node goes by, as it stands there. Raises LabError where it does not answer."""
+    return docker("exec", node.container, "cat", str(COROSYNC_CONF), doing=f"reading {node.name}'s corosync.conf")
 
 
 def wait_for(what: str, holds: Callable[[Status], bool], bound_s: float, every_s: float = 0.5) -> Status:

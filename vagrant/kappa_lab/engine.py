@@ -15,7 +15,7 @@ from pathlib import Path
 from kappa_lab import reach
 from kappa_lab.errors import LabError
 from kappa_lab.paths import ENGINE_DATA, LOGS, RUN
-from kappa_lab.run import last_line, run
+from kappa_lab.run import last_line, pid_in, run
 from kappa_lab.topology import NETWORKS
 
 DOCKERD = "/usr/sbin/dockerd"
@@ -50,12 +50,7 @@ def docker(
 
 def pid() -> int | None:
     """The private engine's pid, if that very program is running."""
-    try:
-        number = int(PIDFILE.read_text())
-        command = Path(f"/proc/{number}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    return number if str(PIDFILE).encode() in command else None
+    return pid_in(PIDFILE)
 
 
 def answers() -> bool:

@@ -18,7 +18,7 @@ from typing import Final
 
 from kappa_lab.errors import LabError
 from kappa_lab.paths import BUILD, LOGS
-from kappa_lab.run import last_line, run
+from kappa_lab.run import last_line, pid_in, run
 from kappa_lab.settings import Settings
 
 LIBVIRTD: Final = "/usr/sbin/libvirtd"
@@ -104,12 +104,7 @@ def _kvm_works() -> bool:
 
 def pid() -> int | None:
     """libvirtd's pid, if that very program is running."""
-    try:
-        number = int(PIDFILE.read_text())
-        command = Path(f"/proc/{number}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    return number if str(PIDFILE).encode() in command else None
+    return pid_in(PIDFILE)
 
 
 def inside() -> bool:

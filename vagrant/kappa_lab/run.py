@@ -63,3 +63,13 @@ def run(
         where = f" (all of it: {log})" if log else ""
         raise LabError(f"{doing}: {Path(command[0]).name} ended with {ran.returncode}: {last_line(said)}{where}.", hint)
     return ran.stdout or ""
+
+
+def pid_in(pidfile: Path) -> int | None:
+    """The pid that a daemon has written there, if that very program is running: one whose command names this file."""
+    try:
+        number = int(pidfile.read_text())
+        command = Path(f"/proc/{number}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return None
+    return number if str(pidfile).encode() in command else None

@@ -9,7 +9,7 @@ import pytest
 
 from kappa_lab import faults, scenario
 from kappa_lab.errors import LabError
-from kappa_lab.faults import ROLES, Fault, Kind, Target, Value, bot, inside, mongodb
+from kappa_lab.faults import ROLES, Fault, Kind, Target, Value, bot, inside, mongodb, router
 from kappa_lab.mongodb import wire
 from kappa_lab.predict.faults import KINDS as PREDICTED
 from kappa_lab.scenario import Inject
@@ -132,6 +132,20 @@ def test_no_process_to_hit_is_an_error(node: Node) -> None:
     for name in ("bot-killed", "bot-frozen", "router-killed", "nginx-killed"):
         with pytest.raises(LabError):
             made(faults.KINDS[name], "active").inject()
+
+
+@pytest.mark.parametrize(("name", "line"), [("bot-frozen", bot.BOT), ("router-frozen", router.ROUTER)])
+def test_what_is_frozen_is_thawed_or_has_been_ended_meanwhile(name: str, line: str, node: Node) -> None:
+    fault = made(faults.KINDS[name], "active")
+    fault.inject()
+    fault.heal()
+    assert [words[-3:] for words in node.ran] == [("-STOP", "-f", line), ("-CONT", "-f", line)]
+
+    def gone(words: tuple[str, ...]) -> str:
+        raise LabError("pkill ended with 1")
+
+    node.says = gone
+    fault.heal()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -109,35 +110,36 @@ def test_wrong_words_are_one_sentence_and_no_traceback(args: tuple[str, ...]) ->
     assert ran.stderr.count("\n") == 1
 
 
-def test_pid_of_another_program_is_not_the_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("daemon", [engine, hypervisor])
+def test_pid_of_another_program_is_not_the_daemons(
+    daemon: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A stale pidfile may name somebody else's process: it is never taken for ours, so never killed."""
-    pidfile = tmp_path / "dockerd.pid"
-    pidfile.write_text(f"{os.getpid()}\n")
-    monkeypatch.setattr(engine, "PIDFILE", pidfile)
-    assert engine.pid() is None
+    pidfile = tmp_path / "daemon.pid"
+    monkeypatch.setattr(daemon, "PIDFILE", pidfile)
+    assert daemon.pid() is None
+    for stale in (f"{os.getpid()}\n", "", "no number", "4194305"):
+        pidfile.write_text(stale)
+        assert daemon.pid() is None
+    words = [sys.executable, "-c", "import sys; sys.stdin.read()", "--pidfile", str(pidfile)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        pidfile.write_text(f"{process.pid}\n")
+        assert daemon.pid() == process.pid
 
 
 def test_an_interrupted_run_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(lab, "RUN", tmp_path / "run")
     monkeypatch.setattr(lab, "STATE", tmp_path / "state")
     monkeypatch.setattr(lab, "MARK", tmp_path / "state" / "lab.json")
-    for name in ("RUN", "FOLDER"):  # a lab of machines may stand on the machine that the tests run on
-        monkeypatch.setattr(hypervisor, name, tmp_path / name)
+    # a lab of machines may stand on this one
+    monkeypatch.setattr(hypervisor, "RUN", tmp_path / "machines")
+    monkeypatch.setattr(hypervisor, "FOLDER", tmp_path / "disks")
     assert lab.marked() is None
+    (tmp_path / "machines").mkdir()
+    assert lab.marked() == "an interrupted run"
     (tmp_path / "state").mkdir()
     assert lab.marked() == "an interrupted run"
     lab.MARK.write_text('{"by": "kappa-lab up"}')
     assert lab.marked() == "kappa-lab up"
     lab.MARK.write_text("{half")
     assert lab.marked() == "an interrupted run"
-
-
-def test_a_command_starts_without_mongodbs_driver() -> None:
-    """It takes longer than all else together, and only who speaks to MongoDB needs it."""
-    told = subprocess.run(
-        [sys.executable, "-c", "import sys, kappa_lab.cli; print(*sys.modules)"],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'vagrant'}"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    loaded = set(told.stdout.split())
-    assert "kappa_lab.faults.mongodb" in loaded
-    assert not loaded & {"pymongo", "bson"}

@@ -1,6 +1,7 @@
 """Predictions: the arithmetic by hand, and what must be true of any configuration."""
 
 import re
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import pytest
@@ -15,6 +16,7 @@ from kappa_lab.predict import KINDS, bound, everything
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.predict.durations import seconds
+from kappa_lab.scenario import Inject
 from tests.predict_inputs import CIB, COROSYNC, changed, given, predicted, prop, two_nodes
 
 START_BOT = 20
@@ -43,6 +45,7 @@ PAUSE = 2
         ("crash-loop", 3 * (6 + 10) + 2 * (PAUSE + 30 + START_BOT) + PAUSE + STOPS + STARTS),
         ("uplink-lost", 5 + 2 * (5 + 10) + 10 + PAUSE + STOPS + STARTS),
         ("primary-lost", 11.5 + 11.5 + 5),
+        ("primary-steps-down", 10 + 11.5 + 11.5 + 5),
     ],
 )
 def test_the_worst_case_is_the_sum_by_hand(kind: str, worst_s: float) -> None:
@@ -61,6 +64,23 @@ def test_every_kind_is_predicted_and_every_fault_that_names_one_has_it() -> None
         predicted("flood")
 
 
+def answered_by_a_recovery() -> Iterator[tuple[str, str]]:
+    """Drills of one fault, as it comes by default, that the active node may be hit by and recovers from by itself."""
+    for name in scenario.names():
+        drill = scenario.load(name)
+        hits = [step for step in drill.steps if isinstance(step, Inject)]
+        kind = faults.KINDS[hits[0].fault]
+        alone = len(hits) == 1 and not hits[0].given and hits[0].on in ("", "active", "dc")
+        if alone and kind.predicted and drill.expect.service not in ("undisturbed", "stops"):
+            yield name, kind.predicted
+
+
+def test_every_drill_whose_recovery_can_be_predicted_is_held_to_it() -> None:
+    known = dict(answered_by_a_recovery())
+    assert {"power-cut", "power-cut-dc", "primary-steps-down", "bot-out-of-memory"} <= set(known)
+    assert {name: scenario.load(name).expect.predicted for name in known} == known
+
+
 def test_what_was_measured_in_drills_lies_between_nothing_and_the_worst() -> None:
     for kind, measured in (("node-lost", 4.8), ("node-lost", 6.1), ("level-1-dead", 6.4)):
         one = predicted(kind)
@@ -68,6 +88,32 @@ def test_what_was_measured_in_drills_lies_between_nothing_and_the_worst() -> Non
         assert one.worst_s is not None
         assert 0 < one.typical_s < one.worst_s
         assert measured < one.worst_s
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("planned-move", 1.1, 1.8), ("node-lost", 4.3, 6.4)])
+def test_what_is_typical_is_what_is_measured(kind: str, least: float, most: float) -> None:
+    """The shortest and the longest of the lab's undisturbed recoveries, in the README's table and in drills."""
+    one = predicted(kind)
+    assert one.typical_s is not None
+    assert least <= one.typical_s <= most
+    assert one.typical_s == pytest.approx(sum(part.typical_s for part in one.parts))
+
+
+def test_a_planned_move_names_all_that_happens_in_its_order_and_each_part_says_where_it_is_from() -> None:
+    parts = predicted("planned-move").parts
+    assert [part.name for part in parts] == [
+        "Pacemaker's own pause", "stop bot", "stop web", "stop vip", "start vip", "start web",
+        "what is left of the bot's lease", "start bot",
+    ]  # fmt: skip
+    for part in parts:
+        assert part.typical_s > 0 or part.name == "what is left of the bot's lease", part.name  # it was given back
+        assert "not measured" not in part.source, part.name
+
+
+def test_an_operation_is_never_typically_longer_than_it_may_be() -> None:
+    hasty = changed(CIB, (f'{BOT_START} timeout="20s"', f'{BOT_START} timeout="200ms"'))
+    start = predicted("planned-move", hasty).parts[-1]
+    assert (start.name, start.typical_s, start.worst_s) == ("start bot", 0.2, 0.2)
 
 
 def test_an_idle_lease_is_waited_for_only_as_far_as_nothing_else_took_longer() -> None:
@@ -155,6 +201,13 @@ def test_an_election_takes_what_the_replica_set_was_told() -> None:
     assert short.worst_s == pytest.approx(2.3 + 2.3 + 5)
     with pytest.raises(LabError, match="--election is -1"):
         bound(read_cib(CIB), read_corosync(COROSYNC), "primary-lost", election_s=-1)
+
+
+def test_who_steps_down_has_another_stand_at_once() -> None:
+    lost, stepped = predicted("primary-lost"), predicted("primary-steps-down")
+    assert lost.typical_s is not None
+    assert stepped.typical_s is not None
+    assert stepped.typical_s == pytest.approx(lost.typical_s - 10)  # nobody has to wait that it is missed
 
 
 def test_the_head_start_counts_only_where_two_nodes_are_all() -> None:

@@ -72,14 +72,14 @@ def test_a_drill_is_read_as_it_is_written(tmp_path: Path) -> None:
     )
     assert found.tags == ("node", "ci")
     assert found.expect == scenario.Expect("moves", ("active",), ("passives", "node3"), False, "node-lost")
-    assert found.traffic == Traffic(30, 8.0, 60, 3, 40, 150)
+    assert found.traffic == Traffic(30, 16.0, 60, 3, 40, 150)
     assert found.bounds == Bounds(60, 60, 33, 90)
 
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
     text = 'name = "short"\npurpose = "p"\ntags = ["node"]\n[[steps]]\nfault = "power-cut"\non = "dc"\n'
     found = scenario.read(written(tmp_path, text + '[expect]\nservice = "any"\n', "short"))
-    assert found.traffic == Traffic(24, 8.0, 60, 3, 40, 150)
+    assert found.traffic == Traffic(24, 16.0, 60, 3, 40, 150)
     assert found.bounds == Bounds(60, 60, 75, 90)
     assert found.expect == scenario.Expect("any")
 

@@ -278,6 +278,30 @@ def test_what_was_half_done_is_undone_before_it_is_tried_again() -> None:
     assert [what for what, _, _ in world.done] == ["heal", "inject", "heal"]
 
 
+def test_what_found_nothing_to_break_comes_again_when_all_others_have_come() -> None:
+    world = World()
+    after = ("inject", "nginx-killed", ("node1",))
+    world.refuse = lambda what, kind: (what, kind) == ("inject", "bot-killed") and after not in world.done
+    storm, why = world.play(hit(0.0, "bot-killed", "active"), hit(0.1, "nginx-killed", "active"))
+    assert (why, storm.missed) == ("", [])
+    assert world.injected == [("nginx-killed", ("node1",)), ("bot-killed", ("node1",))]
+    assert [blow.number for blow in storm.blows if blow.hit] == [2, 1]
+
+
+def test_what_takes_its_time_to_find_nothing_is_missed_too() -> None:
+    def refuse(what: str, kind: str) -> bool:
+        if (what, kind) != ("inject", "bot-killed"):
+            return False
+        time.sleep(1.5 * QUICK.hold)
+        return True
+
+    world = World(refuse=refuse)
+    storm, why = world.play(hit(0.0, "bot-killed", "active"), hit(0.1, "nginx-killed", "active"))
+    assert (why, storm.missed) == ("", ["fault 1 of 2: bot-killed on node1 (active): bot-killed: cannot inject."])
+    # it may have done half of its work, each time: the judge is to know of it
+    assert [blow.number for blow in storm.blows] == [1, 2, 1]
+
+
 def test_what_never_finds_anything_to_break_is_missed_and_said() -> None:
     world = World(refuse=lambda what, kind: (what, kind) == ("inject", "bot-killed"))
     storm, why = world.play(hit(0, "bot-killed", "active"), hit(0.05, "nginx-killed", "active"))

@@ -328,3 +328,28 @@ def test_directories_change_places(able: bool, tmp_path: Path, monkeypatch: pyte
     exchange(tmp_path / "one", tmp_path / "other")
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*")) == ["one/other", "other/one"]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+UPDATED_IN_AN_IMAGE = """
+cd "$1" && mkdir disk && mount -t tmpfs tmpfs disk && cp -a lower disk/lower && mkdir disk/upper disk/work merged
+mount -t overlay overlay -o lowerdir=disk/lower,upperdir=disk/upper,workdir=disk/work merged
+"$3" -m resource_agents.cli install --root "$1/merged" --python "$2"
+"""
+
+
+@pytest.mark.root
+def test_what_an_image_brought_is_updated_in_a_container(tmp_path: Path) -> None:
+    # an overlay renames no directory of its lower layers, neither aside nor in exchange
+    (tmp_path / "lower").mkdir()
+    install(tmp_path / "lower")
+    new, older = sources(tmp_path / "lower"), outdate(tmp_path / "lower")
+    assert older != new
+    script = f"{UPDATED_IN_AN_IMAGE}\ncp -r merged updated"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", script, "sh", tmp_path, PYTHON, sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sources(tmp_path / "updated") == new

@@ -141,6 +141,7 @@ class Play:
                 self._heal(live)
 
     def _heal(self, live: Live) -> None:
+        live.hit.healing = live.hit.healing or time.time()  # what was half healed may run since it was first tried
         live.fault.heal()
         live.hit.healed = time.time()
         self.live.remove(live)

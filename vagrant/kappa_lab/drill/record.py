@@ -23,8 +23,10 @@ class Hit:
     """Taken before it is issued."""
     done: float = 0.0
     """When it is known to have happened, or to have failed."""
+    healing: float | None = None
+    """When its healing began: what it had ended may run again from then on."""
     healed: float | None = None
-    """When it was undone, and that had had its effect; the step, or stage, that healed says when that began."""
+    """When it was undone, and that had had its effect."""
     ends_node: bool = False
     lasts: bool = True
     """It is there until it is healed; else it is over when it has happened."""
@@ -86,9 +88,6 @@ class Record:
             "prediction": shown(self.prediction),
             "environment": dict(self.environment),
         }
-        if self.hits:
-            first = self.hits[0]
-            content["fault"] = {"kind": first.kind, "node": self.active, "t": first.t, "done": first.done}
         (folder / "drill.json").write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -20,7 +20,7 @@ from kappa_lab.drill.record import Record
 from kappa_lab.engine import docker
 from kappa_lab.errors import LabError
 from kappa_lab.judge import Verdict
-from kappa_lab.paths import DRILLS, ROOT, STATE
+from kappa_lab.paths import DRILLS, STATE
 from kappa_lab.predict.cib import read as read_cib
 from kappa_lab.predict.corosync import read as read_corosync
 from kappa_lab.progress import say, step
@@ -177,10 +177,10 @@ def predicted(scenario: Scenario) -> predict.Prediction | None:
     """What `kappa-lab predict` says of the cluster as it stands."""
     if not scenario.expect.predicted:
         return None
-    cib = docker("exec", NODES[0].container, "cibadmin", "--query", doing="Reading the cluster's configuration")
-    corosync = ROOT / "crm_configs" / "corosync.conf"
+    node = NODES[0]
+    cib = docker("exec", node.container, "cibadmin", "--query", doing="Reading the cluster's configuration")
     return predict.bound(
-        read_cib(cib, "the cluster's CIB"), read_corosync(corosync.read_text(), str(corosync)),
+        read_cib(cib, "the cluster's CIB"), read_corosync(cluster.corosync_conf(node), f"{node.name}'s corosync.conf"),
         scenario.expect.predicted, election_s=ELECTION_S,
     )  # fmt: skip
 

@@ -10,7 +10,18 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from kappa_lab import lab
 from kappa_lab.errors import LabError
-from kappa_lab.faults.inside import cleanup, each, keep_file, once_it_runs, put_back, signal, until, within
+from kappa_lab.faults.inside import (
+    cleanup,
+    each,
+    frozen,
+    keep_file,
+    killed,
+    once_it_runs,
+    put_back,
+    signal,
+    until,
+    within,
+)
 from kappa_lab.faults.kind import Fault, Kind, Target, Value
 from kappa_lab.paths import STATE
 from kappa_lab.topology import TELEGRAM, TELEGRAM_PORT, Node
@@ -19,19 +30,6 @@ BOT: Final = "kappa-bot run "
 """In the command line of the bot, and of nothing else on a node."""
 CONFIG: Final = "/etc/kappa/bot.toml"
 BROKEN: Final = "this is no configuration\n"
-
-
-def kill(node: Node) -> None:
-    signal(node, "KILL", BOT)
-
-
-def freeze(node: Node) -> None:
-    signal(node, "STOP", BOT)
-
-
-def thaw(node: Node) -> None:
-    with contextlib.suppress(LabError):  # the cluster has killed it, or its node: nothing is left to thaw
-        signal(node, "CONT", BOT)
 
 
 def deaf(target: Target, given: Mapping[str, Value]) -> Fault:
@@ -104,7 +102,7 @@ def crash_loop(target: Target, given: Mapping[str, Value]) -> Fault:
 def never_starts(node: Node) -> None:
     """Its configuration is broken while it runs, and found to be when it is started anew."""
     keep_file(node, CONFIG, BROKEN)
-    kill(node)
+    signal(node, "KILL", BOT)
 
 
 def starts_again(node: Node) -> None:
@@ -170,8 +168,8 @@ def foreign_poller(_target: Target, _given: Mapping[str, Value]) -> Fault:
 ACTIVE: Final = ("active",)
 
 KINDS: Final = (
-    Kind("bot-killed", "The bot's process is killed.", each(kill), ACTIVE, predicted="bot-dead"),
-    Kind("bot-frozen", "The bot's process stands still (SIGSTOP).", each(freeze, thaw), ACTIVE, predicted="bot-frozen"),
+    Kind("bot-killed", "The bot's process is killed.", killed(BOT), ACTIVE, predicted="bot-dead"),
+    Kind("bot-frozen", "The bot's process stands still (SIGSTOP).", frozen(BOT), ACTIVE, predicted="bot-frozen"),
     Kind("bot-deaf", "Telegram takes the node's polls and never answers; 0 polls: all of them.", deaf,
          ("active", "passives", "all"), parameters={"polls": 0}, predicted="bot-deaf"),
     Kind("bot-out-of-memory", "The bot's process gets no more memory.", each(out_of_memory, memory_back), ACTIVE,

@@ -47,6 +47,21 @@ def signal(node: Node, number: str, program: str, *, whole_line: bool = True) ->
     within(node, "pkill", f"-{number}", how, program, doing=f"sending SIG{number} to {program!r} on {node.name}")
 
 
+def killed(program: str) -> Callable[..., Fault]:
+    """What runs under a command line that `program` matches is killed (SIGKILL) on each node that is hit."""
+    return each(lambda node: signal(node, "KILL", program))
+
+
+def frozen(program: str) -> Callable[..., Fault]:
+    """It stands still (SIGSTOP) until it is healed, or ended."""
+
+    def thaw(node: Node) -> None:
+        with contextlib.suppress(LabError):  # the cluster has killed it, or its node: nothing is left to thaw
+            signal(node, "CONT", program)
+
+    return each(lambda node: signal(node, "STOP", program), thaw)
+
+
 def runs(node: Node) -> bool:
     """Is the node switched on, and not frozen?"""
     with contextlib.suppress(LabError):

@@ -118,7 +118,8 @@ def majority_lost(_target: Target, given: Mapping[str, Value]) -> Fault:
 KINDS: Final = (
     Kind("primary-killed", "The replica set's primary is killed.", primary_killed, (),
          predicted="primary-lost"),
-    Kind("primary-steps-down", "The replica set's primary steps down, and another is elected.", primary_steps_down, ()),
+    Kind("primary-steps-down", "The replica set's primary steps down, and another is elected.", primary_steps_down, (),
+         predicted="primary-steps-down"),
     Kind("majority-lost", "The primary and one more of three members die; frozen: they stand still.", majority_lost,
          (), parameters={"frozen": False}),
 )  # fmt: skip

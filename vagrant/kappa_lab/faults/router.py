@@ -4,26 +4,13 @@ import contextlib
 from typing import Final
 
 from kappa_lab.errors import LabError
-from kappa_lab.faults.inside import each, service_interface, signal, within
+from kappa_lab.faults.inside import each, frozen, killed, service_interface, within
 from kappa_lab.faults.kind import Kind
 from kappa_lab.topology import MEMBERS, Node
 
 ROUTER: Final = "mongos .*--port"
 NOBODY: Final = "02:00:00:00:00:01"
 """A MAC address that nobody on the service network has."""
-
-
-def kill(node: Node) -> None:
-    signal(node, "KILL", ROUTER)
-
-
-def freeze(node: Node) -> None:
-    signal(node, "STOP", ROUTER)
-
-
-def thaw(node: Node) -> None:
-    with contextlib.suppress(LabError):  # the cluster has killed it, or its node: nothing is left to thaw
-        signal(node, "CONT", ROUTER)
 
 
 def cut_off(node: Node) -> None:
@@ -47,8 +34,8 @@ def reconnect(node: Node) -> None:
 
 
 KINDS: Final = (
-    Kind("router-killed", "The node's MongoDB router is killed.", each(kill), predicted="router-dead"),
-    Kind("router-frozen", "The node's MongoDB router stands still (SIGSTOP).", each(freeze, thaw),
+    Kind("router-killed", "The node's MongoDB router is killed.", killed(ROUTER), predicted="router-dead"),
+    Kind("router-frozen", "The node's MongoDB router stands still (SIGSTOP).", frozen(ROUTER),
          predicted="router-frozen"),
     Kind("data-tier-unreachable", "Nothing that the node sends arrives at the data tier.", each(cut_off, reconnect),
          predicted="data-tier-lost"),

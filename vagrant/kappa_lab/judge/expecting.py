@@ -24,8 +24,9 @@ def service(evidence: Evidence) -> Seen:
     - `moves`: users are answered by another node than the one active before the first fault
     - `returns`, `any`: nothing more than to be there at the end
     - `undisturbed`: no other node polls or holds the address, and no user waits longer than UNDISTURBED_S
-    - `stops`: until the first heal no other node polls, and from DOWN_FROM of the way to it on nobody is answered; an
-      address that goes elsewhere alone serves nobody, and whether it might is judged by `fencing`
+    - `stops`: until the first heal of those faults that stood together at the last, no other node polls, and from
+      DOWN_FROM of the way to it on nobody is answered; an address that goes elsewhere alone serves nobody, and whether
+      it might is judged by `fencing`
 
     To be there at the end is to answer somebody who did something after the last fault and the last heal.
     """

@@ -41,9 +41,9 @@ def fenced_first(evidence: Evidence) -> Seen:
     fenced for it, the proof stands there before another node first polls Telegram, first answers for the virtual IP, or
     first does anything else for the bot.
 
-    A node has to be fenced for a take-over when a fault ended it and the drill had not begun to undo anything; when a
-    fence agent had begun to switch it off; when it was lost to the others and had not given its lease back; and, given
-    back or not, when it was fenced for that loss.
+    A node has to be fenced for a take-over when a fault ended it and the drill had not begun to undo that very fault;
+    when a fence agent had begun to switch it off; when it was lost to the others and had not given its lease back; and,
+    given back or not, when it was fenced for that loss.
     """
     fault, expect = evidence.fault, evidence.expect
     let = {*expect.fenced, *expect.may_be_fenced}
@@ -128,7 +128,7 @@ def must_be_off(evidence: Evidence, old: Turn, new: Turn) -> bool:
     hits = [hit for hit in evidence.drill.faults if node in hit.nodes]
     for hit in hits:
         ended = hit.ends_node and begun - 1 <= hit.t
-        if (ended or (node in evidence.expect.fenced and len(hits) == 1)) and hit.t <= end <= mended(evidence, hit.t):
+        if (ended or (node in evidence.expect.fenced and len(hits) == 1)) and hit.t <= end <= mended(evidence, hit):
             return True
     tries = attempts(evidence, node)
     if any(begun <= entry.t <= end for entry in tries):

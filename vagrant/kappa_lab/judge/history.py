@@ -340,6 +340,8 @@ class Injected:
     on: str = ""
     nodes: tuple[str, ...] = ()
     """Whom it hit; empty where it was no node's matter."""
+    healing: float | None = None
+    """When its healing began. Older histories do not say: see `turns.mended`."""
     healed: float | None = None
     ends_node: bool = False
     """Its nodes do nothing from then on."""

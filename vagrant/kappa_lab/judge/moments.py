@@ -59,12 +59,16 @@ def outages(evidence: Evidence) -> list[Interval]:
 
 
 def heal(evidence: Evidence) -> float | None:
-    """When the drill began to undo its first fault; None when it undid none.
+    """When a service that its faults stop together may come back: the drill began to undo the first of those that stood
+    together. None when it undid none.
 
-    Who is answered while a fault is being healed may well be answered because of it: so what counts is the beginning.
+    What was undone before the last fault came, or was over when it had happened, is no such heal. Who is answered while
+    a fault is being healed may well be answered because of it: so what counts is the beginning.
     """
-    began = mended(evidence, evidence.fault.t)
-    return began if began < evidence.drill.finished else None
+    faults, finished = evidence.drill.faults, evidence.drill.finished
+    last = max(hit.t for hit in faults)
+    began = min((t for hit in faults if hit.lasts and (t := mended(evidence, hit)) >= last), default=finished)
+    return began if began < finished else None
 
 
 def counted_from(evidence: Evidence) -> float:

@@ -157,10 +157,15 @@ def _after_death(evidence: Evidence) -> list[str]:
 
 
 def _on_again(evidence: Evidence, node: str, after: float) -> float:
-    """When this node was switched on again, by a fence agent or by the drill; its end when that was not seen."""
+    """When this node was switched on again; the drill's end when that was not seen.
+
+    By a fence agent, as the brokers' audit says, whatever faults still stand; or by the drill, which heals what had
+    ended this very node by pressing its button.
+    """
     entries = evidence.power if evidence.power_ is not None else ()
-    on = (entry.t for entry in entries if entry.plug == node and entry.after == "on" and entry.t >= after)
-    return min([*on, mended(evidence, after)])
+    on = [entry.t for entry in entries if entry.plug == node and entry.after == "on"]
+    on += [mended(evidence, hit) for hit in evidence.drill.faults if hit.ends_node and node in hit.nodes]
+    return min((t for t in on if t >= after), default=evidence.drill.finished)
 
 
 def since(fault: Fault, t: float) -> str:

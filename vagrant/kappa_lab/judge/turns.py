@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from kappa_lab.judge.evidence import Evidence
-from kappa_lab.judge.history import Switched
+from kappa_lab.judge.history import Injected, Switched
 from kappa_lab.judge.intervals import Interval
 
 OFF = ("off", "reboot")
@@ -87,16 +87,23 @@ def attempts(evidence: Evidence, node: str) -> list[Switched]:
     return [entry for entry in evidence.power if entry.t >= start and entry.plug == node and entry.action in OFF]
 
 
-def mended(evidence: Evidence, since: float) -> float:
-    """When the drill first began to undo something after this moment: what a fault had ended may run again from then
-    on. Its end, where it undid nothing.
+def mended(evidence: Evidence, hit: Injected) -> float:
+    """When the drill began to undo this very fault: what it had ended may run again from then on. The drill's end,
+    where it never did: that another fault was healed meanwhile excuses nothing.
 
-    A fault is `healed` when that is done and has had its effect; the drill's step says when it began.
+    A history that does not say when a healing began has a step in which it was done: one of this kind's, or the drill's
+    general one of making everything whole. Where steps overlap, it is the one that ended with it.
     """
-    drill = evidence.drill
-    steps = [step.t for step in drill.steps if step.what.startswith("heal ") or step.what == "whole"]
-    healed = [hit.healed for hit in drill.faults if hit.healed is not None]
-    return min((t for t in (*steps, *healed) if t >= since), default=drill.finished)
+    if hit.healing is not None:
+        return hit.healing
+    if (healed := hit.healed) is None:
+        return evidence.drill.finished
+    steps = [
+        (step.ended - healed, step.t)
+        for step in evidence.drill.steps
+        if step.what in (f"heal {hit.kind}", "whole") and step.ended is not None and step.t <= healed <= step.ended
+    ]
+    return min(steps, default=(0.0, healed))[1]
 
 
 def off_between(evidence: Evidence, node: str, start: float, end: float) -> Switched | None:

@@ -148,6 +148,8 @@ def _clocks(evidence: Evidence) -> list[str]:
     for number, hit in enumerate(drill.faults):
         name = f"faults[{number}]"
         order = [("started", drill.started), (f"{name}.t", hit.t), (f"{name}.done", hit.done)]
+        if hit.healing is not None:
+            order.append((f"{name}.healing", hit.healing))
         if hit.healed is not None:
             order.append((f"{name}.healed", hit.healed))
         order.append(("finished", drill.finished))

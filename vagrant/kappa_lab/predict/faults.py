@@ -66,7 +66,8 @@ def _lost(given: Given) -> list[Part]:
 
 
 def _planned_move(given: Given) -> Prediction:
-    return steps.group_moved(given, "planned-move", "The group is moved, or its node set to standby", [])
+    title = "The group is moved, or its node set to standby"
+    return steps.group_moved(given, "planned-move", title, [steps.ordered_pause()])
 
 
 KINDS: Final[Mapping[str, Callable[[Given], Prediction]]] = {

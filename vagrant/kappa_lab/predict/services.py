@@ -15,6 +15,8 @@ ANSWER_WITHIN: Final = "2s"
 """The agents' own defaults."""
 ELECTION_SPREAD: Final = 1.15
 """Members wait up to 15 % longer than the election time-out, each its own while, so that not all stand at once."""
+CATCH_UP_S: Final = 10.0
+"""MongoDB's own default of how long a primary that steps down waits for another to catch up."""
 Predict = Callable[[Given], Prediction]
 
 
@@ -83,6 +85,7 @@ def _start_fails(kind: str, title: str, role: str) -> Predict:
         again = "" if tries == 1 else f", {tries} times: migration-threshold"
         parts = steps.noticed(resource, monitor)
         parts += steps.times(tries, _stopped_and_started(resource), again)
+        parts.append(steps.seldom_pause())
         return steps.group_moved(given, kind, title, parts, cut_off=role in ("bot", "router"))
 
     return predict
@@ -105,14 +108,15 @@ def _crash_loop(given: Given) -> Prediction:
     if 0 < forgiven <= sum(part.typical_s for part in once):
         why = f"failure-timeout forgives {bot.id} its failures before migration-threshold is reached"
         return Prediction(kind, title, tuple(parts), never=f"{why}, so it stays where it dies")
+    parts.append(steps.seldom_pause())
     return steps.group_moved(given, kind, title, parts, cut_off=True)
 
 
 def _stopped_and_started(resource: Resource) -> list[Part]:
     return [
         steps.seldom_pause(),
-        *steps.operations(resource, sequence.stops(resource), measured.STOPPED),
-        *steps.operations(resource, sequence.starts(resource), measured.STARTED),
+        *steps.operations(resource, sequence.stops(resource)),
+        *steps.operations(resource, sequence.starts(resource)),
     ]
 
 
@@ -132,7 +136,9 @@ def _unreached(kind: str, title: str, parameter: str, default: str, cut_off: boo
             return Prediction(kind, title, (), never=f"no location rule goes by {attribute}, so the group stays")
         if (monitor := steps.quickest(uplink.monitors)) is None:
             return Prediction(kind, title, (), never=f"{uplink.id} has no monitor, so nobody measures")
-        return steps.group_moved(given, kind, title, _measurements(uplink, monitor), cut_off)
+        return steps.group_moved(
+            given, kind, title, [*_measurements(uplink, monitor), steps.seldom_pause()], cut_off
+        )  # fmt: skip
 
     return predict
 
@@ -151,17 +157,34 @@ def _measurements(uplink: Resource, monitor: Operation) -> list[Part]:
 
 
 def _primary_lost(given: Given) -> Prediction:
-    kind, title = "primary-lost", "MongoDB loses its primary, and elects another"
+    why = f"electionTimeoutMillis, {given.election_s:g} s, and up to 15 % on top of it"
+    return _elected(given, "primary-lost", "MongoDB loses its primary, and elects another", given.election_s, why)
+
+
+def _primary_steps_down(given: Given) -> Prediction:
+    kind, title = "primary-steps-down", "MongoDB's primary steps down in good order, and another is elected"
+    caught_up = Part(
+        "until another member has all that was written", 0.0, CATCH_UP_S,
+        f"secondaryCatchUpPeriodSecs, its own default is {CATCH_UP_S:g} s; those that follow have it at once",
+    )  # fmt: skip
+    why = "told to by the one that steps down; at the worst only after electionTimeoutMillis and 15 %"
+    return _elected(given, kind, title, 0.0, why, caught_up)
+
+
+def _elected(
+    given: Given, kind: str, title: str, stands_s: float, stands_why: str, *before: Part
+) -> Prediction:  # fmt: skip
+    """Another primary, when `before` has passed; typically a member stands for it after `stands_s`."""
     late = ELECTION_SPREAD * given.election_s
     parts = (
-        Part("until a member stands for election", given.election_s, late,
-             f"electionTimeoutMillis, {given.election_s:g} s, and up to 15 % on top of it"),
+        *before,
+        Part("until a member stands for election", stands_s, late, stands_why),
         Part("the vote", min(measured.VOTED.seconds, late), late,
              f"a split vote is held once more after the same time; {measured.VOTED.source}"),
         Part("until the bot finds the new primary", measured.FOUND.seconds, measured.FOUND_WORST_S,
              measured.FOUND.source),
     )  # fmt: skip
-    note = "The cluster does nothing: its monitors ask for a primary nowhere that would fail. Step-down is quicker."
+    note = "The cluster does nothing: its monitors ask for a primary nowhere that would fail."
     return Prediction(kind, title, parts, (note,))
 
 
@@ -187,4 +210,5 @@ KINDS: Final[Mapping[str, Predict]] = {
         "router_attribute", "kappa-router", cut_off=True,
     ),
     "primary-lost": _primary_lost,
+    "primary-steps-down": _primary_steps_down,
 }  # fmt: skip

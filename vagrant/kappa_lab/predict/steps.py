@@ -65,7 +65,7 @@ def taken_over(given: Given, kind: str, title: str, parts: list[Part], notes: tu
     for one in sequence.until(given.cib, last) if last else []:
         if one is bot:
             parts.append(lease(given, parts, "it ran since the fault"))
-        parts += operations(one, sequence.takes_over(one), measured.STARTED)
+        parts += operations(one, sequence.takes_over(one))
     return Prediction(kind, title, tuple(parts), (*notes, IN_TIME))
 
 
@@ -77,8 +77,17 @@ def lease(given: Given, since: Iterable[Part], why: str, typical: bool = True) -
     return Part("what is left of the bot's lease", left, worst, f"{given.lease_s:g} s; {why}")
 
 
-def operations(resource: Resource, names: Iterable[str], typical: measured.Measured) -> list[Part]:
-    return [operation(resource, name, typical) for name in names]
+def operations(
+    resource: Resource, names: Iterable[str], typical: measured.Measured | None = None
+) -> list[Part]:  # fmt: skip
+    """`typical`: what each of them takes, where it is not what is usual for what this resource is."""
+    return [operation(resource, name, typical or usual(resource, name)) for name in names]
+
+
+def usual(resource: Resource, name: str) -> measured.Measured:
+    known = {"start": measured.STARTED, "stop": measured.STOPPED}.get(name, {})
+    role = next((role for role, types in TYPES.items() if resource.type in types), "")
+    return known.get(role, measured.SHORT)
 
 
 def operation(resource: Resource, name: str, typical: measured.Measured) -> Part:
@@ -133,14 +142,17 @@ def seldom_pause() -> Part:
     return pause(0.0, "0 to 2 s; seldom where no node was lost")
 
 
+def ordered_pause() -> Part:
+    return pause(measured.ORDERED.seconds, measured.ORDERED.source)
+
+
 def group_moved(given: Given, kind: str, title: str, parts: list[Part], cut_off: bool = False) -> Prediction:
-    """The whole group stops here and starts elsewhere."""
+    """The whole group stops here and starts elsewhere, when `parts` have passed; of these Pacemaker's pause is one."""
     last = given.one("bot") or next((one for one in reversed(given.cib.resources) if not one.clone), None)
     if last is None:
         return absent(kind, title, "bot")
     arriving = sequence.until(given.cib, last)
     leaving = sequence.with_followers(given.cib, arriving)
-    parts.append(seldom_pause())
     return moved(given, kind, title, parts, leaving, arriving, sequence.takes_over, cut_off)
 
 
@@ -153,7 +165,7 @@ def moved(
     bot = given.one("bot")
     free_at = 0
     for one in reversed(leaving):
-        parts += operations(one, sequence.stops(one), stopped.get(one.id, measured.STOPPED))
+        parts += operations(one, sequence.stops(one), stopped.get(one.id))
         if one is bot and not cut_off:
             free_at = len(parts)
     for one in arriving:
@@ -164,5 +176,5 @@ def moved(
                 else "given back by a stop in good order, not by one that was cut short"
             )
             parts.append(lease(given, parts[free_at:], why, typical=cut_off))
-        parts += operations(one, begin(one), measured.STARTED)
+        parts += operations(one, begin(one))
     return Prediction(kind, title, tuple(parts), (IN_TIME,))

@@ -139,10 +139,8 @@ def content(folder: Path) -> Mapping[str, Any]:
 
 def _faults(record: Mapping[str, Any]) -> Iterable[str]:
     """Each fault with whom it hit, as one would say it."""
-    several = _list(record.get("faults")) or [record.get("fault")]
-    for fault in filter(None, map(_table, several)):
-        hit = fault.get("nodes", fault.get("node"))
-        names = ", ".join(map(str, hit)) if isinstance(hit, (list, tuple)) else str(hit or "")
+    for fault in filter(None, map(_table, _list(record.get("faults")))):
+        names = ", ".join(map(str, _list(fault.get("nodes"))))
         yield f"{fault.get('kind', '?')} on {names}" if names else str(fault.get("kind", "?"))
 
 

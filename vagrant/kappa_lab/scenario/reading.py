@@ -66,7 +66,7 @@ def _tags(top: "_Table") -> tuple[str, ...]:
 def _traffic(table: "_Table") -> Traffic:
     traffic = Traffic(
         users=int(table.number("users", LEAST_USERS, 24)),
-        rate_per_s=table.number("rate_per_s", 0.1, 8.0),
+        rate_per_s=table.number("rate_per_s", 0.1, 16.0),
         updates_before=int(table.number("updates_before", 1, 60)),
         half_way_before=int(table.number("half_way_before", 1, 3)),
         updates_after=int(table.number("updates_after", 1, 40)),

@@ -4,13 +4,14 @@ One thread a fault does it, waits, and heals it; the storm's own thread starts t
 for on paper is asked here of the lab: a fault that may take a node waits until all nodes are back, one that hits the
 active node waits until there is one. When a storm is late it catches up, and its order stays.
 
-A fault that finds nothing to break (the process was dead already) tries again for a while, and is then counted as
-missed: it is no failure of the cluster's, and none of the faults that it withstood either.
+A fault that finds nothing to break (the process was dead already) tries again for a while, and once more when all
+others have come. Then it is counted as missed: it is no failure of the cluster's, and none of the faults that it
+withstood either.
 """
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +54,8 @@ class Blow:
     card: Card
     nodes: tuple[str, ...]
     t: float
+    lasts: bool = True
+    """It is there until it is healed."""
     done: float | None = None
     healing: float | None = None
     """When its healing began; `healed` is when that was done."""
@@ -92,7 +95,8 @@ class Storm:
         self._plan, self._areas, self._world = plan, areas, world
         self._patience = patience or Patience()
         self.blows: list[Blow] = []
-        self.missed: list[str] = []
+        self._undone: list[Blow] = []
+        """Those that found nothing to break, and of which nothing is left."""
         self.tended = 0
         """How often the operator had to help."""
         self._active = active
@@ -102,13 +106,10 @@ class Storm:
         """The whole plan, and everything healed. Raises LabError when the lab does not become fit for the next fault,
         or a fault cannot be healed; heals the rest first."""
         began = time.monotonic()
-        latest = began - self._patience.between
         try:
-            for number, strike in enumerate(self._plan.strikes, 1):
-                moment = max(began + strike.at_s, latest + self._patience.between)
-                time.sleep(max(0.0, moment - time.monotonic()))
-                self._strike(number, strike, began)
-                latest = time.monotonic()
+            self._come(enumerate(self._plan.strikes, 1), began)
+            self._wait_for_heals()
+            self._come([(blow.number, blow.strike) for blow in self._vain()], began)
         except LabError:
             self._ending.set()
             self._wait_for_heals()
@@ -116,6 +117,26 @@ class Storm:
         self._wait_for_heals()
         if stuck := [blow for blow in self.blows if blow.hit and blow.healed is None]:
             raise LabError("; ".join(f"{self._name(blow)} could not be healed: {blow.trouble}" for blow in stuck))
+
+    def _come(self, strikes: Iterable[tuple[int, Strike]], began: float) -> None:
+        """Each at its moment, or when the one before has come."""
+        latest = began - self._patience.between
+        for number, strike in strikes:
+            moment = max(began + strike.at_s, latest + self._patience.between)
+            time.sleep(max(0.0, moment - time.monotonic()))
+            self._strike(number, strike, began)
+            latest = time.monotonic()
+
+    @property
+    def missed(self) -> list[str]:
+        """What found nothing to break, and why."""
+        return [f"{self._name(blow)}: {blow.trouble}" for blow in self._vain()]
+
+    def _vain(self) -> list[Blow]:
+        """A blow of each that found nothing to break, also of one that took its time to say so."""
+        came = {blow.number for blow in self.blows if blow.hit or not blow.over.is_set()}
+        vain = {blow.number: blow for blow in (*self.blows, *self._undone) if blow.number not in came}
+        return [vain[number] for number in sorted(vain)]
 
     def _strike(self, number: int, strike: Strike, began: float) -> None:
         """Wait until the lab is fit, and begin. A fault that finds nothing to break is tried again, on whom it means by
@@ -125,8 +146,8 @@ class Storm:
         while True:
             tries += 1
             waited, nodes, late = self._wait_until_fit(number, card)
-            blow = Blow(number, strike, card, tuple(one.name for one in nodes), time.time())
             fault = card.kind.make(Target(nodes, node(self._active)), {**card.kind.parameters, **strike.given})
+            blow = Blow(number, strike, card, tuple(one.name for one in nodes), time.time(), fault.lasts)
             name = f"fault-{number}"
             blow.thread = threading.Thread(target=self._carry_out, args=(blow, fault), name=name, daemon=True)
             blow.thread.start()
@@ -143,7 +164,7 @@ class Storm:
             trouble = blow.trouble
             give_up = give_up or time.monotonic() + self._patience.hit
             if time.monotonic() > give_up:
-                self.missed.append(f"{self._name(blow)}: {blow.trouble}")
+                self._undone.append(blow)
                 self._world.say(f"{self._name(blow)}: missed. {blow.trouble}")
                 return
             time.sleep(self._patience.look)

@@ -29,7 +29,7 @@ from kappa_lab.progress import say, step
 from kappa_lab.scenario import Bounds, Expect, Inject, Scenario, Traffic
 from kappa_lab.storm import sheet
 from kappa_lab.storm.plan import Areas, Plan
-from kappa_lab.storm.play import Storm
+from kappa_lab.storm.play import Blow, Storm
 
 PLAN: Final = "plan.toml"
 OUTCOME: Final = "storm.json"
@@ -185,6 +185,16 @@ def as_scenario(plan: Plan) -> Scenario:
     )
 
 
+def hit_by(blow: Blow, ended: float) -> Hit:
+    """A blow as the judge reads of it. One that failed did so when its healing began; one that neither failed nor came
+    may have come until the storm `ended`."""
+    kind = blow.card.kind
+    return Hit(
+        kind.name, blow.card.on, blow.nodes, blow.t, blow.done or blow.healing or ended,
+        healing=blow.healing, healed=blow.healed, ends_node=kind.ends_node, lasts=blow.lasts,
+    )  # fmt: skip
+
+
 class Weather(Play):
     """A drill whose steps are a storm's."""
 
@@ -229,16 +239,7 @@ class Weather(Play):
             raise
         finally:
             stage.ended = time.time()
-            self.record.hits = [
-                Hit(b.card.kind.name, b.card.on, b.nodes, b.t, b.done or stage.ended, b.healed, b.card.kind.ends_node)
-                for b in storm.blows
-            ]
-            # the judge asks when a healing began: from then on what was ended may run again
-            self.record.stages += [
-                Stage(f"heal {blow.card.kind.name}", blow.healing, blow.healed, ok=True)
-                for blow in storm.blows
-                if blow.healing is not None and blow.healed is not None
-            ]
+            self.record.hits = [hit_by(blow, stage.ended) for blow in storm.blows]
             self._outcome.came = sum(blow.hit for blow in storm.blows)
             self._outcome.missed, self._outcome.tended = storm.missed, storm.tended
             self._outcome.lasted_s = round(stage.ended - stage.t, 1)
