@@ -150,6 +150,39 @@ def test_that_another_fault_is_healed_excuses_no_take_over_from_a_node_that_live
     assert any("node1 was never proven off for it" in said for said in verdict.violations)
 
 
+def cut_while_it_moves(_plan: Plan, until: float) -> Story:
+    """The bot acts until then and stops without a word; the power goes while another node begins in its place."""
+    cut = fault("power-cut", "node1", t=5.0, done=5.9, healing=14.0, healed=14.5, ends_node=True)
+    return Story(
+        name="cut-while-it-moves",
+        faults=(fault("majority-lost", healing=2.0, healed=2.5), cut),
+        expect=expect("any", may_be_fenced=["node1", "node2", "node3"]),
+        reigns=(Reign("node1", -99.0, until), Reign("node3", 5.6)),
+        holds=(Reign("node1", -99.0, until), Reign("node3", 5.4)),
+        cluster=(*back("node1", 16.0), *back("node3", 7.0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("until", "lost_at", "red"),
+    [
+        pytest.param(0.9, None, False, id="its lease had lapsed"),
+        pytest.param(4.5, None, True, id="it still had its lease"),
+        pytest.param(0.9, 5.2, True, id="it had been missed"),
+    ],
+)
+def test_a_hand_over_on_its_way_when_the_old_one_dies_needs_no_fencing(
+    until: float, lost_at: float | None, red: bool, tmp_path: Path
+) -> None:
+    history = unseen(build(7, PLAN, functools.partial(cut_while_it_moves, until=until)))
+    if lost_at is not None:
+        line = {"e": "member_lost", "t": history.fault + lost_at, "node": "node1", "by": "node2"}
+        history.cluster[:] = sorted([*history.cluster, line], key=lambda one: float(one["t"]))
+    verdict = judged(history, tmp_path)
+    assert (FENCED in broken(verdict)) is red
+    assert any("node1 was never proven off for it" in said for said in verdict.violations) is red
+
+
 def test_a_node_that_was_fenced_returns_while_faults_stand(tmp_path: Path) -> None:
     """The fence agent switches it on: it may be active again before its fault, or any other, is healed."""
     verdict = judged(

@@ -43,7 +43,9 @@ def fenced_first(evidence: Evidence) -> Seen:
 
     A node has to be fenced for a take-over when a fault ended it and the drill had not begun to undo that very fault;
     when a fence agent had begun to switch it off; when it was lost to the others and had not given its lease back; and,
-    given back or not, when it was fenced for that loss.
+    given back or not, when it was fenced for that loss. A fault that ends a node whose writer's lease had lapsed or
+    passed on before, and which the others had not lost yet when the new one acted, ended nothing that was taken over:
+    the hand-over was on its way.
     """
     fault, expect = evidence.fault, evidence.expect
     let = {*expect.fenced, *expect.may_be_fenced}
@@ -127,7 +129,7 @@ def must_be_off(evidence: Evidence, old: Turn, new: Turn) -> bool:
     node, begun, end = old.node, old.span.end - address.period(evidence), new.span.start
     hits = [hit for hit in evidence.drill.faults if node in hit.nodes]
     for hit in hits:
-        ended = hit.ends_node and begun - 1 <= hit.t
+        ended = hit.ends_node and begun - 1 <= hit.t and not _on_its_way(evidence, old, hit.t, end)
         if (ended or (node in evidence.expect.fenced and len(hits) == 1)) and hit.t <= end <= mended(evidence, hit):
             return True
     tries = attempts(evidence, node)
@@ -139,6 +141,15 @@ def must_be_off(evidence: Evidence, old: Turn, new: Turn) -> bool:
     back = [event.t for event in of(evidence.cluster, Online) if event.node == node and event.t > lost]
     fenced_for_it = any(lost <= entry.t < min(back, default=evidence.drill.finished) for entry in tries)
     return fenced_for_it or not _gave_back(evidence, node, end)
+
+
+def _on_its_way(evidence: Evidence, old: Turn, hit: float, end: float) -> bool:
+    """Had the hand-over begun before the fault? No cluster takes over from a node that it has not missed yet."""
+    held = [one for one in of(evidence.lease, Held) if one.t <= hit]
+    if not held or _lost_by(evidence, old.node, old.span.start, end) is not None:
+        return False
+    last = held[-1]
+    return last.node != old.node or (last.expires is not None and last.expires <= hit)
 
 
 def _lost_by(evidence: Evidence, node: str, start: float, end: float) -> float | None:

@@ -170,6 +170,8 @@ class Held(Event):
     how: str
     """`read` when the witness began; then `taken`, `renewed` or `released`."""
     holder: str | None = None
+    expires: float | None = None
+    """When it lapses, where it is not renewed; histories of older witnesses lack it."""
 
     @property
     def node(self) -> str | None:
