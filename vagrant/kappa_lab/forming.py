@@ -33,7 +33,7 @@ def setup_command(slow: bool) -> list[str]:
     """`pcs cluster setup` for the lab's nodes, both rings, encrypted as crm_configs/corosync.conf has it."""
     members = [word for node in NODES for word in (node.name, *(f"addr={ring}" for ring in node.rings))]
     crypto = ["crypto", "cipher=aes256", "hash=sha256"]
-    return ["pcs", "cluster", "setup", CLUSTER, *members, "transport", "knet", *crypto, "totem", *totem(slow)]
+    return ["pcs", "cluster", "setup", "--enable", CLUSTER, *members, "transport", "knet", *crypto, "totem", *totem(slow)]
 
 
 def form(slow: bool) -> None:
@@ -53,7 +53,6 @@ def form(slow: bool) -> None:
     docker("exec", first, *setup_command(slow), doing="pcs cluster setup", timeout=patience)
     sbd = ("sbd", "enable", "watchdog=/dev/watchdog", f"SBD_WATCHDOG_TIMEOUT={sbd_s(slow)}")
     docker("exec", first, "pcs", "stonith", *sbd, doing="pcs stonith sbd enable", timeout=patience)
-    docker("exec", first, "pcs", "cluster", "enable", "--all", doing="pcs cluster enable", timeout=patience)
     docker("exec", first, "pcs", "cluster", "start", "--all", doing="pcs cluster start", timeout=patience)
 
 
