@@ -33,13 +33,42 @@ def setup_command(slow: bool) -> list[str]:
     """`pcs cluster setup` for the lab's nodes, both rings, encrypted as crm_configs/corosync.conf has it."""
     members = [word for node in NODES for word in (node.name, *(f"addr={ring}" for ring in node.rings))]
     crypto = ["crypto", "cipher=aes256", "hash=sha256"]
-    return ["pcs", "cluster", "setup", "--enable", CLUSTER, *members, "transport", "knet", *crypto, "totem", *totem(slow)]
+    return [
+        "pcs",
+        "cluster",
+        "setup",
+        "--enable",
+        CLUSTER,
+        *members,
+        "transport",
+        "knet",
+        *crypto,
+        "totem",
+        *totem(slow),
+    ]
+
+
+PATIENCE: Final = {False: 120, True: 600}
+"""For how many seconds one command of pcs may take."""
+
+PCS_SETTINGS: Final = "/usr/lib/python3/dist-packages/pcs/settings.py"
+
+
+def patient_pcs(slow: bool) -> None:
+    """pcs gives a node 60 s for an answer, and `pcs cluster setup` has no option that says otherwise: an emulated
+    machine among others needs longer."""
+    if slow:
+        docker(
+            "exec", NODES[0].container, "sed", "-i", f"s/^default_request_timeout = .*/default_request_timeout = {PATIENCE[slow]}/",
+            PCS_SETTINGS, doing="making pcs patient",
+        )  # fmt: skip
 
 
 def form(slow: bool) -> None:
     """From installed machines to a cluster, as an operator does it: host auth, cluster setup, SBD, start."""
     password = secrets.token_urlsafe(18)
-    first, patience = NODES[0].container, 600 if slow else 120
+    first, patience = NODES[0].container, PATIENCE[slow]
+    patient_pcs(slow)
     for node in NODES:
         docker(
             "exec", "-i", node.container, "chpasswd",

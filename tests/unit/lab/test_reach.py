@@ -238,7 +238,9 @@ def test_kvm_that_was_asked_for_and_is_not_there_is_one_sentence(monkeypatch: py
 
     monkeypatch.setattr(hypervisor, "no_kvm", lambda: "/dev/kvm is not there")
     assert hypervisor.emulated(Settings()) is True
-    with pytest.raises(LabError, match=r"lab\.toml asks for KVM, and this machine has none: /dev/kvm is not there\. Set"):
+    with pytest.raises(
+        LabError, match=r"lab\.toml asks for KVM, and this machine has none: /dev/kvm is not there\. Set"
+    ):
         hypervisor.emulated(Settings(machine=Machine(profile="kvm")))
     monkeypatch.setattr(hypervisor, "no_kvm", lambda: "")
     assert hypervisor.emulated(Settings()) is False
