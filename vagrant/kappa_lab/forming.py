@@ -58,10 +58,8 @@ def patient_pcs(slow: bool) -> None:
     """pcs gives a node 60 s for an answer, and `pcs cluster setup` has no option that says otherwise: an emulated
     machine among others needs longer."""
     if slow:
-        docker(
-            "exec", NODES[0].container, "sed", "-i", f"s/^default_request_timeout = .*/default_request_timeout = {PATIENCE[slow]}/",
-            PCS_SETTINGS, doing="making pcs patient",
-        )  # fmt: skip
+        change = f"s/^default_request_timeout = .*/default_request_timeout = {PATIENCE[slow]}/"
+        docker("exec", NODES[0].container, "sed", "-i", change, PCS_SETTINGS, doing="making pcs patient")
 
 
 def form(slow: bool) -> None:
