@@ -7,6 +7,7 @@ folder. The machine's own libvirt, if it has one, is neither used nor touched.
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,7 @@ INSIDE: Final = "KAPPA_MACHINES_NAMESPACE"
 """Set for what runs in the namespace."""
 
 KVM: Final = Path("/dev/kvm")
+PROCESSOR: Final = Path("/proc/cpuinfo")
 
 # libvirt's fixed places, each with the folder that stands in for it in the namespace
 PLACES: Final = {
@@ -85,21 +87,31 @@ def emulated(settings: Settings) -> bool:
     """Whether machines are emulated: by the settings' word, or for want of KVM. Raises LabError where KVM must be."""
     if settings.machine.profile == "emulated":
         return True
-    works = _kvm_works()
-    if settings.machine.profile == "kvm" and not works:
+    why = no_kvm()
+    if settings.machine.profile == "kvm" and why:
         raise LabError(
-            f"lab.toml asks for KVM, and {KVM} {'cannot be used' if KVM.exists() else 'is not there'} on this machine.",
+            f"lab.toml asks for KVM, and this machine has none: {why}.",
             'Set profile = "auto" there, or enable virtualisation.',
         )
-    return not works
+    return bool(why)
 
 
-def _kvm_works() -> bool:
+def no_kvm(device: Path = KVM, processor: Path = PROCESSOR) -> str:
+    """Why machines cannot have KVM here, "" where they can.
+
+    A device alone does not make it: where the processor does not virtualise, what stands behind the device interprets
+    a machine's kernel itself, slower than QEMU does and without all of its instructions.
+    """
+    if not device.exists():
+        return f"{device} is not there"
     try:
-        os.close(os.open(KVM, os.O_RDWR | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return f"{device} cannot be used ({error.strerror})"
+    with contextlib.suppress(OSError):
+        if not re.search(r"^flags\s*:.*\b(vmx|svm)\b", processor.read_text(), re.MULTILINE):
+            return f"there is {device}, but the processor has neither VMX nor SVM"
+    return ""
 
 
 def pid() -> int | None:

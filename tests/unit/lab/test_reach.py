@@ -236,13 +236,33 @@ def test_a_slower_drill_waits_longer_and_breaks_the_same() -> None:
 def test_kvm_that_was_asked_for_and_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from kappa_lab.settings import Machine, Settings
 
-    monkeypatch.setattr(hypervisor, "_kvm_works", lambda: False)
+    monkeypatch.setattr(hypervisor, "no_kvm", lambda: "/dev/kvm is not there")
     assert hypervisor.emulated(Settings()) is True
-    with pytest.raises(LabError, match=r"lab\.toml asks for KVM, and /dev/kvm .*on this machine\. Set profile"):
+    with pytest.raises(
+        LabError, match=r"lab\.toml asks for KVM, and this machine has none: /dev/kvm is not there\. Set"
+    ):
         hypervisor.emulated(Settings(machine=Machine(profile="kvm")))
-    monkeypatch.setattr(hypervisor, "_kvm_works", lambda: True)
+    monkeypatch.setattr(hypervisor, "no_kvm", lambda: "")
     assert hypervisor.emulated(Settings()) is False
     assert hypervisor.emulated(Settings(machine=Machine(profile="emulated"))) is True
+
+
+@pytest.mark.parametrize(
+    ("device", "flags", "said"),
+    [
+        ("/no/such/device", "flags\t\t: fpu svm sse", "/no/such/device is not there"),
+        ("/dev/null", "flags\t\t: fpu sse svmx", "the processor has neither VMX nor SVM"),
+        ("/dev/null", "bugs\t\t: svm", "the processor has neither VMX nor SVM"),
+        ("/dev/null", "flags\t\t: fpu svm sse", ""),
+        ("/dev/null", "processor\t: 0\nflags\t\t: fpu vmx", ""),
+        ("/dev/fd", "flags\t\t: vmx", "/dev/fd cannot be used (Is a directory)"),
+    ],
+)
+def test_kvm_is_a_device_and_a_processor_that_virtualises(tmp_path: Path, device: str, flags: str, said: str) -> None:
+    processor = tmp_path / "cpuinfo"
+    processor.write_text(f"vendor_id\t: X\n{flags}\nmodel\t: 1\n")
+    found = hypervisor.no_kvm(Path(device), processor)
+    assert said in found if said else not found
 
 
 def test_the_vagrantfile_has_no_address_of_its_own() -> None:
