@@ -121,8 +121,10 @@ def test_pid_of_another_program_is_not_the_daemons(
     for stale in (f"{os.getpid()}\n", "", "no number", "4194305"):
         pidfile.write_text(stale)
         assert daemon.pid() is None
-    words = [sys.executable, "-c", "import sys; sys.stdin.read()", "--pidfile", str(pidfile)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+    words = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", "--pidfile", str(pidfile)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # a program has no command line yet while it is being put in place of what began it
         pidfile.write_text(f"{process.pid}\n")
         assert daemon.pid() == process.pid
 
