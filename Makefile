@@ -1,6 +1,6 @@
 # sudo make drill    run the main job: a real cluster loses its active node, and the report says what users noticed
 # sudo make test     every check and test there is, cluster tests included
-# make check         lint, types and unit tests; no root, a minute and a half
+# make check         lint, types and unit tests; no root, about a minute
 SHELL := /bin/bash
 BUILD := $(or $(KAPPA_BUILD_DIR),build)
 PYTHON := $(BUILD)/venv/bin/python
