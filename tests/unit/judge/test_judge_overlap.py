@@ -215,3 +215,26 @@ def test_a_healing_that_begins_before_its_fault_has_happened_is_no_evidence(tmp_
     verdict = judged(story({"healing": 0.1, "healed": 2.0}), tmp_path)
     assert WHOLE in broken(verdict)
     assert any(re.search(r"faults\[0\]\.healing is 0\.100 s before faults\[0\]\.done", v) for v in verdict.violations)
+
+
+def lost_later(other: Line) -> History:
+    """A node is back after its power cut; another fault comes and goes, and then node3 loses it once more."""
+    history = story(BUTTON, {**other, "healing": 12.5, "healed": 12.6})
+    history.cluster.append({"e": "member_lost", "t": history.fault + 12.0, "node": "node1", "by": "node3"})
+    return history
+
+
+@pytest.mark.parametrize(
+    ("other", "red"),
+    [
+        pytest.param(fault("rings-cut", "node1", t=11.0), False, id="its own rings were cut"),
+        pytest.param(fault("rings-cut", "node3", t=11.0), False, id="those of the one that lost it were cut"),
+        pytest.param(fault("power-cut", "node2", t=11.0), True, id="a third node had a fault"),
+        pytest.param(fault("telegram-429", t=11.0), True, id="Telegram had a fault"),
+    ],
+)
+def test_only_a_fault_of_its_own_or_of_who_lost_it_excuses_a_node_that_is_lost_again(
+    other: Line, red: bool, tmp_path: Path
+) -> None:
+    said = [line for line in judged(lost_later(other), tmp_path).violations if "lost again" in line]
+    assert bool(said) == red

@@ -215,16 +215,16 @@ def _gone(evidence: Evidence, node: str) -> float:
     """When this node was last seen to go: proven off or ended, or lost before it came back for the first time."""
     proofs = proofs_of_off(evidence, node) if evidence.power_ is not None else []
     off = [*(entry.done for entry in proofs), *_ended(evidence, node)]
-    return max(off) if off else max([evidence.fault.t, *(_losses(evidence, node)[:1])])
+    return max(off) if off else max([evidence.fault.t, *(loss.t for loss in _losses(evidence, node)[:1])])
 
 
 def _ended(evidence: Evidence, node: str) -> list[float]:
     return [hit.done for hit in evidence.drill.faults if hit.ends_node and node in hit.nodes]
 
 
-def _losses(evidence: Evidence, node: str) -> list[float]:
+def _losses(evidence: Evidence, node: str) -> list[MemberLost]:
     return [
-        event.t
+        event
         for event in of(evidence.cluster, MemberLost)
         if event.node == node and event.by != node and event.t >= evidence.fault.t
     ]
@@ -234,9 +234,9 @@ def came_back(evidence: Evidence) -> Seen:
     """Every node that was off or lost comes back, and nothing moves again for it.
 
     Each node that was switched off, lost to the others, or ended by a fault, is online again after that, with its
-    router started, and is not lost again without another fault. The bot moves no more often than there were faults and
-    heals to move it. Before the first fault and at the end the cluster says that the bot runs on the very node that
-    polls Telegram.
+    router started, and is not lost again without another fault of its own or of the node that lost it. The bot moves
+    no more often than there were faults and heals to move it. Before the first fault and at the end the cluster says
+    that the bot runs on the very node that polls Telegram.
     """
     fault = evidence.fault
     gone = [
@@ -253,8 +253,10 @@ def came_back(evidence: Evidence) -> Seen:
             )
             continue
         violations += [
-            f"{node} was lost again {since(fault, lost)}, after it had come back."
-            for lost in [t for t in _losses(evidence, node) if t > back.t and not _stirred(evidence, back.t, t)][:1]
+            f"{node} was lost again {since(fault, lost.t)}, after it had come back."
+            for lost in [
+                loss for loss in _losses(evidence, node) if loss.t > back.t and not _stirred(evidence, back, loss)
+            ][:1]
         ]
     violations += _moves(evidence)
     violations += _said(evidence)
@@ -266,11 +268,16 @@ def came_back(evidence: Evidence) -> Seen:
     return Seen(f"{len(seen)} of {len(away)} nodes that were away seen online again", violations)
 
 
-def _stirred(evidence: Evidence, start: float, end: float) -> bool:
-    """Did a fault come, or go, in between?"""
+def _stirred(evidence: Evidence, back: Online, loss: MemberLost) -> bool:
+    """Did a fault of the lost node, or of the one that lost it, come or go in between? What hits neither (Telegram, the
+    data tier, a third node) takes no node out of its ring."""
     return any(
-        start <= t <= end for hit in evidence.drill.faults for t in (hit.t, hit.healed) if t is not None
-    )  # fmt: skip
+        back.t <= t <= loss.t
+        for hit in evidence.drill.faults
+        if {loss.node, loss.by} & set(hit.nodes)
+        for t in (hit.t, hit.healed)
+        if t is not None
+    )
 
 
 def _moves(evidence: Evidence) -> list[str]:
