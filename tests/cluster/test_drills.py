@@ -17,11 +17,13 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 TIMELINE = ["membership_lost", "fenced", "vip_up", "bot_active", "first_answer", "rejoined"]
 
 
-def run(root: Path, reports: Path, *what: str, timeout: float = 800) -> subprocess.CompletedProcess[str]:
-    """`kappa-lab drill run`, with the code in `root`."""
+def run(
+    root: Path, reports: Path, *what: str, timeout: float = 800, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """`kappa-lab drill run`, with the code in `root`, and with these in its environment."""
     return subprocess.run(
         [*COMMAND, "drill", "run", *what],
-        cwd=root, env=environment(root, reports), stdin=subprocess.DEVNULL,
+        cwd=root, env={**environment(root, reports), **settings}, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
 
@@ -51,6 +53,19 @@ def test_the_gates_drills_hold_in_one_lab(tmp_path: Path) -> None:
         assert (report["drill"], report["passed"], report["violations"]) == (name, True, [])
         holds(report, scenario.load(name))
         assert "<svg" in (folder / "report.html").read_text()
+    assert left_behind() == []
+
+
+def test_nodes_of_debian_13_with_pacemaker_3_hold_too(tmp_path: Path) -> None:
+    settings = tmp_path / "lab.toml"
+    settings.write_text('release = "trixie"\n')
+    names = ("power-cut", "freeze-and-thaw", "bot-killed")
+    ran = run(ROOT, tmp_path / "reports", *names, KAPPA_LAB_SETTINGS=str(settings))
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    for number, name in enumerate(names, start=1):
+        report = json.loads((tmp_path / "reports" / "latest" / f"{number:02d}-{name}" / "report.json").read_text())
+        assert (report["drill"], report["passed"], report["violations"]) == (name, True, [])
+        assert report["environment"]["pacemaker"].startswith("Pacemaker 3.")
     assert left_behind() == []
 
 
